@@ -1,1 +1,19 @@
 """Projectors that make a restoration consistent with its input, and scores of how consistent it is."""
+
+from stochrobust.consistency.block_average import BlockAverageProjector
+from stochrobust.consistency.cem import CEMProjector
+from stochrobust.consistency.inpainting import InpaintingProjector
+from stochrobust.consistency.linear import LinearProjector, SeparableProjector
+from stochrobust.consistency.projector import Projector
+from stochrobust.consistency.score import ConsistencyPSNR, consistency_psnr
+
+__all__ = [
+    "BlockAverageProjector",
+    "CEMProjector",
+    "ConsistencyPSNR",
+    "InpaintingProjector",
+    "LinearProjector",
+    "Projector",
+    "SeparableProjector",
+    "consistency_psnr",
+]

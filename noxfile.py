@@ -1,0 +1,120 @@
+"""One command per need. `nox -s NAME` sets up everything NAME needs in an environment of its own under .nox/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.sessions = ["check", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.default_venv_backend = "virtualenv"  # comes with nox, and needs no ensurepip of the system's
+
+# The torch that a fresh machine gets. STOCHROBUST_TORCH names another requirement, for example "torch==2.4.*".
+TORCH = os.environ.get("STOCHROBUST_TORCH", "torch==2.13.0")
+
+# torchvision's compiled operators work only with the very build of torch they were made for, so the two come as a pair.
+TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torchvision")
+
+# (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between on the oldest Python.
+MATRIX = [
+    ("3.11", "2.4"),
+    ("3.11", "2.7"),
+    ("3.11", "2.10"),
+    ("3.11", "2.13"),
+    ("3.11", "2.15"),
+    ("3.12", "2.4"),
+    ("3.12", "2.15"),
+    ("3.13", "2.5"),
+    ("3.13", "2.15"),
+]
+
+
+def run_tests(session: nox.Session, torch: str) -> None:
+    session.install(torch, "-e", ".[test]")
+    session.run("pytest", "--durations=10", "--durations-min=1", *session.posargs)
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Format, lint and types; writes nothing (`nox -s check -- --fix` formats and repairs what it can first)."""
+    session.install(TORCH, "-e", ".[dev]")
+    if "--fix" in session.posargs:
+        session.run("ruff", "check", "--fix", ".")
+        session.run("ruff", "format", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite with the pinned torch; arguments after -- go to pytest."""
+    run_tests(session, TORCH)
+
+
+@nox.session
+@nox.parametrize(
+    ("python", "torch"), [nox.param(python, torch, id=f"python{python}-torch{torch}") for python, torch in MATRIX]
+)
+def matrix(session: nox.Session, torch: str) -> None:
+    """The test suite with several Pythons and torches (gigabytes each): nox -s "matrix(python3.12-torch2.4)"."""
+    run_tests(session, f"torch=={torch}.*")
+
+
+@nox.session
+def peers(session: nox.Session) -> None:
+    """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
+    session.install(*TORCHVISION_PAIR, "torch-fidelity==0.4.*", "piq==0.8.*", "-e", ".[test]")
+    session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Four small GANs on handwritten digits: erratic and robust, deterministic and stochastic (minutes)."""
+    session.install(TORCH, "-e", ".[experiments]")
+    session.run("python", "-m", "reference_experiments", "demo", *session.posargs)
+
+
+@nox.session
+def experiments(session: nox.Session) -> None:
+    """The paper's studies, by default the toy in minutes: nox -s experiments -- STUDY --preset NAME."""
+    session.install(TORCH, "-e", ".[experiments]")
+    session.run("python", "-m", "reference_experiments", *(session.posargs or ("toy", "--preset", "quick")))
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Prints the tables of benchmarks/, one script after another: nox -s benchmarks -- [SCRIPT.py ...]."""
+    session.install(TORCH, "-e", ".[test]")
+    for script in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("[!_]*.py")):
+        session.run("python", script)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds the pages into site/; a broken link or reference is an error. It reads the source, and imports nothing."""
+    session.install(*nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["docs"])
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Builds what is published into dist/, checks it, and imports the wheel on its own."""
+    session.install("build", "twine", TORCH)
+    dist = Path("dist").resolve()
+    for old in dist.glob("*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
+    session.install("--force-reinstall", "--no-deps", *map(str, dist.glob("*.whl")))
+    session.install("numpy", "scipy", "typing-extensions")
+    session.chdir(dist)  # away from the source tree
+    session.run(
+        "python",
+        "-c",
+        "import importlib.resources as r, stochrobust; assert r.files(stochrobust).joinpath('py.typed').is_file(); "
+        "import reference_experiments; print(stochrobust.__version__, stochrobust.__file__)",
+    )

@@ -1,0 +1,1 @@
+"""The paper's studies, retrained and evaluated with the public names of stochrobust only."""

@@ -1,0 +1,1 @@
+"""The demo: hand-written digits completed from their bottom quarter."""

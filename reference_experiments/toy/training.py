@@ -1,0 +1,176 @@
+"""Training the toy GANs (App. E.1): several training seeds at once, resumable at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
+from reference_experiments.networks.mlp import MLPs
+from reference_experiments.runs import load_checkpoint, save_checkpoint
+from reference_experiments.toy.data import disk
+from stochrobust import PAPER_TOY, robustness_loss
+
+
+@dataclass(frozen=True)
+class ToyTraining:
+    """One arm of the toy study; the defaults are App. E.1's, what it leaves open is marked with its entry in the spec.
+
+    Attributes:
+        stochastic: whether the estimator gets a seed; a deterministic one gets z = 0.
+        weight: lambda_R; 0 trains with the GAN loss alone.
+        reduction: scale of the robustness loss (A4).
+        every: the loss is added at every so many-th step.
+        steps: of the estimator and of the critic.
+        batch: samples per step (A7).
+        n_seeds: seeds per sample in the robustness loss.
+        eps: radius of the attack.
+        r1: coefficient of the critic's gradient penalty, without 1/2 (A8).
+        lr: learning rate of both Adams, with betas (0, 0.9).
+        z_law: law of the seed (A6).
+        n_train: size of each training set.
+        n_models: training seeds trained side by side.
+        seed: of everything drawn.
+    """
+
+    stochastic: bool
+    weight: float = 0.0
+    reduction: Literal["mean", "sum", "relative"] = "relative"
+    every: int = 3
+    steps: int = 20_000
+    batch: int = 64
+    n_seeds: int = 50
+    eps: float = 1e-3
+    r1: float = 10.0
+    lr: float = 1e-4
+    z_law: Literal["uniform", "normal"] = "uniform"
+    n_train: int = 100_000
+    n_models: int = 3
+    seed: int = 0
+
+
+WIDTHS = (2, 512, 512, 512, 512, 1)
+
+
+class ToyEstimator(nn.Module):
+    """``G(y, z) = x_2``, the second coordinate; the first is y itself, so that the estimate is consistent.
+
+    Rows belong to the training seeds in turn: (n_models * n, 1) inputs, the first n of them the first model's.
+    """
+
+    def __init__(self, config: ToyTraining) -> None:
+        super().__init__()
+        self.network = MLPs(config.n_models, WIDTHS)
+        self.law = torch.rand if config.z_law == "uniform" else torch.randn
+        self.sample_z: Callable[..., Tensor] | None = self.draw if config.stochastic else None
+
+    def draw(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One seed per row."""
+        return self.law(y.shape, generator=generator, device=y.device, dtype=y.dtype)
+
+    def forward(self, y: Tensor, z: Tensor | None = None) -> Tensor:
+        """(N, 1) inputs and seeds -> (N, 1) estimates of x_2."""
+        output: Tensor = self.network(torch.cat([y, torch.zeros_like(y) if z is None else z], 1))
+        return output
+
+    def restore(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One estimate (x_1, x_2) per row of y, (N, 1) -> (N, 2)."""
+        return torch.cat([y, self(y, self.sample_z(y, generator)) if self.sample_z else self(y)], 1)
+
+
+def train(
+    config: ToyTraining,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    *,
+    save_every: int = 1000,
+    progress: Callable[[int, dict[str, float]], None] = lambda step, stats: None,
+) -> ToyEstimator:
+    """Train one arm; with a checkpoint, from where an interrupted run of the same arm left off.
+
+    Args:
+        config: the arm.
+        device: where to train.
+        checkpoint: file to save to and resume from; None keeps nothing.
+        save_every: steps between checkpoints.
+        progress: called with the step and the losses at each checkpoint's step and at the end.
+
+    Returns:
+        The estimator, one copy per training seed, in eval mode.
+
+    Raises:
+        ValueError: if the checkpoint cannot be read or is of another arm.
+        FloatingPointError: if a loss is not finite; the last good checkpoint stays.
+    """
+    torch.manual_seed(config.seed)
+    generator = torch.Generator(device).manual_seed(config.seed)
+    estimator, critic = ToyEstimator(config).to(device), MLPs(config.n_models, WIDTHS).to(device)
+    optimizers = [torch.optim.Adam(net.parameters(), config.lr, betas=(0.0, 0.9)) for net in (estimator, critic)]
+    data = torch.stack([disk(config.n_train, generator) for _ in range(config.n_models)])
+    parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
+    start = 0
+    if checkpoint is not None and (state := load_checkpoint(checkpoint, device)) is not None:
+        if state["config"] != asdict(config):
+            raise ValueError(f"the checkpoint {checkpoint} is of another run: {state['config']}")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        generator.set_state(state["generator"].cpu())
+        start = state["step"]
+    for step in range(start, config.steps):
+        losses = _step(config, step, estimator, critic, optimizers, data, generator)
+        if (step + 1) % save_every == 0 or step + 1 == config.steps:
+            stats = {name: float(loss.detach()) / config.n_models for name, loss in losses.items()}
+            if not all(map(torch.isfinite, map(torch.tensor, stats.values()))):
+                raise FloatingPointError(f"a loss is not finite at step {step + 1}: {stats}; last good: {checkpoint}")
+            if checkpoint is not None:
+                states = {name: part.state_dict() for name, part in parts.items()}
+                more = {"config": asdict(config), "step": step + 1, "generator": generator.get_state()}
+                save_checkpoint(checkpoint, states | more)
+            progress(step + 1, stats)
+    return estimator.eval()
+
+
+def _step(
+    config: ToyTraining,
+    step: int,
+    estimator: ToyEstimator,
+    critic: MLPs,
+    optimizers: list[torch.optim.Adam],
+    data: Tensor,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """One step of the critic and one of the estimator. Losses are summed over the models, means over the batch."""
+    models = config.n_models
+
+    def batch() -> Tensor:
+        index = torch.randint(config.n_train, (models, config.batch, 1), generator=generator, device=data.device)
+        return data.gather(1, index.expand(-1, -1, 2)).reshape(-1, 2)
+
+    with torch.no_grad():
+        generated = estimator.restore(batch()[:, :1], generator)
+    penalty, real_logits = r1_penalty(critic, batch())
+    critic_total = models * (critic_loss(real_logits, critic(generated)) + config.r1 * penalty)
+    optimizers[1].zero_grad()
+    critic_total.backward()  # type: ignore[no-untyped-call]
+    optimizers[1].step()
+
+    y = batch()[:, :1]
+    gan = models * estimator_loss(critic(estimator.restore(y, generator)))
+    losses = {"critic": critic_total, "gan": gan}
+    total = gan
+    if config.weight and step % config.every == config.every - 1:
+        n_seeds = config.n_seeds if config.stochastic else 1
+        robustness = models * robustness_loss(
+            estimator, y, config.eps, n_seeds, attack=PAPER_TOY, reduction=config.reduction, generator=generator
+        )
+        losses["robustness"] = robustness
+        total = gan + config.weight * robustness
+    optimizers[0].zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]
+    optimizers[0].step()
+    return losses

@@ -1,0 +1,211 @@
+"""The sets in which a perturbation may move: L2 and L-infinity balls, cut by a box of valid inputs and a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from stochrobust._arguments import describe
+from stochrobust.seeds import Randomness, draw_like
+
+Bound: TypeAlias = float | Tensor
+BISECTIONS = 60  # halvings of the multiplier's bracket: to the last bit of a float64 where the box is active
+
+
+def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
+    """eps as a (B,) tensor of non-negative radii in y's dtype and device."""
+    if isinstance(eps, bool) or not isinstance(eps, int | float | Tensor):
+        raise TypeError(f"eps must be a number or a ({len(y)},) tensor, got {describe(eps)}")
+    if isinstance(eps, Tensor):
+        if eps.shape not in ((), (len(y),)):
+            raise ValueError(f"eps must be a number or have one radius per sample, ({len(y)},), got {describe(eps)}")
+        radii = eps.detach().to(y).expand(len(y))
+        valid = bool((torch.isfinite(radii) & (radii >= 0)).all())
+    else:
+        valid = 0 <= eps < float("inf")
+        radii = torch.full((len(y),), float(eps), dtype=y.dtype, device=y.device)
+    if not valid:
+        raise ValueError(f"eps must be finite and not negative, got {eps!r}")
+    return radii
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """(B,) values shaped to broadcast over (B, ...)."""
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """(B, ...) -> (B, elements), also for (B,)."""
+    return tensor.reshape(len(tensor), -1)
+
+
+def flat_norm(tensor: Tensor) -> Tensor:
+    """The L2 norm of each sample over all its elements, (B,)."""
+    return torch.linalg.vector_norm(flat(tensor), dim=1)
+
+
+def unit(tensor: Tensor) -> Tensor:
+    """Each sample divided by its L2 norm; a sample of zeros stays zero."""
+    # Dividing by the largest entry first keeps the norm of tiny gradients from underflowing.
+    largest = per_sample(flat(tensor).abs().amax(dim=1), tensor)
+    scaled = torch.where(largest > 0, tensor / largest, torch.zeros_like(tensor))
+    norm = per_sample(flat_norm(scaled), tensor)
+    return torch.where(norm > 0, scaled / norm, scaled)
+
+
+class Ball(Protocol):
+    """What an ascent needs of the set it moves in."""
+
+    def check(self, y: Tensor) -> None: ...
+    def project(self, delta: Tensor, y: Tensor, eps: Tensor) -> Tensor: ...
+    def random_point(self, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start") -> Tensor: ...
+    def direction(self, gradient: Tensor) -> Tensor: ...
+    def norm(self, delta: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A ball cut by what is allowed: ``box = (lowest, highest)`` value of y + delta, and where delta may be non-zero.
+
+    Args:
+        box: bounds of y + delta, numbers or tensors broadcastable to y; y itself must lie inside. None: unbounded.
+        mask: broadcastable to y; True or 1 where delta may move, False or 0 where it stays zero. None: everywhere.
+    """
+
+    box: tuple[Bound, Bound] | None = None
+    mask: Tensor | None = None
+
+    def check(self, y: Tensor) -> None:
+        """Raise where the box does not hold y or the mask does not fit it."""
+        if self.mask is not None:
+            _check_broadcast("mask", self.mask, y)
+            mask = self.mask.to(torch.float32)
+            if not bool(((mask == 0) | (mask == 1)).all()) or not bool((mask == 1).any()):
+                raise ValueError(f"mask must hold only 0 and 1 and allow some element, got {describe(self.mask)}")
+        if self.box is not None:
+            low, high = self.box
+            for bound in (low, high):
+                if isinstance(bound, Tensor):
+                    _check_broadcast("box", bound, y)
+            if not bool(((y >= low) & (y <= high)).all()):
+                raise ValueError(f"y must lie inside the box {self.box}, got values in [{y.min():g}, {y.max():g}]")
+
+    def allowed(self, delta: Tensor) -> Tensor:
+        """delta where the mask lets it move, zero elsewhere."""
+        return delta if self.mask is None else torch.where(self.mask.to(torch.bool), delta, 0.0)
+
+    def inside_box(self, delta: Tensor, y: Tensor) -> Tensor:
+        """The delta nearest to this one with y + delta in the box, element by element."""
+        if self.box is None:
+            return delta
+        low, high = self.box
+        return torch.minimum(torch.maximum(delta, low - y), high - y)
+
+    def turned_inside(self, delta: Tensor, y: Tensor) -> Tensor:
+        """delta, mirrored at the elements where the box leaves more room on the other side."""
+        kept, mirrored = self.inside_box(delta, y), self.inside_box(-delta, y)
+        return torch.where(kept.abs() >= mirrored.abs(), kept, mirrored)
+
+
+@dataclass(frozen=True)
+class L2(_Cut):
+    """``{delta : ||delta||_2 <= eps}``, the norm taken over all elements of a sample (the ball of Eq. 2 to 7).
+
+    Args:
+        box: ``(lowest, highest)`` value of y + delta, numbers or tensors; y must lie inside. None: unbounded.
+        mask: broadcastable to y; True or 1 where delta may move. None: everywhere.
+
+    Example:
+        >>> import torch
+        >>> y, eps = torch.zeros(1, 2), torch.tensor([1.0])
+        >>> L2().project(torch.tensor([[3.0, 4.0]]), y, eps)
+        tensor([[0.6000, 0.8000]])
+    """
+
+    def project(self, delta: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+        """The point of the ball, box and mask nearest to delta (B, ...)."""
+        delta = self.allowed(delta)
+        if self.box is None:
+            return _shrink(delta, eps)
+        # min ||d - delta|| in ball and box is d = clip(delta * t) with t in (0, 1]: find t where the ball is active.
+        low, high = torch.zeros_like(eps), torch.ones_like(eps)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            outside = flat_norm(self.inside_box(delta * per_sample(middle, delta), y)) > eps
+            low, high = torch.where(outside, low, middle), torch.where(outside, middle, high)
+        whole = self.inside_box(delta, y)
+        fits = per_sample(flat_norm(whole) <= eps, delta)
+        cut = self.inside_box(delta * per_sample(low, delta), y)
+        return _shrink(torch.where(fits, whole, cut), eps)
+
+    def random_point(self, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start") -> Tensor:
+        """A point of the ball, uniform where neither box nor mask cuts it, never zero if eps and the cuts allow."""
+        normal = draw_like(y, generator, purpose)
+        radius = 1 - draw_like(flat(y)[:, 0], generator, purpose + " radius", uniform=True)  # in (0, 1]
+        free = y.numel() // len(y) if self.mask is None else self.mask.expand(y.shape)[0].sum()
+        direction = unit(self.allowed(normal))
+        point = direction * per_sample(eps * radius ** (1 / free), y)
+        return _shrink(self.turned_inside(point, y), eps)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The direction of norm 1 along which a linear function with this gradient grows most."""
+        return unit(self.allowed(gradient))
+
+    def norm(self, delta: Tensor) -> Tensor:
+        """``||delta||_2`` per sample, (B,)."""
+        return flat_norm(delta)
+
+
+@dataclass(frozen=True)
+class Linf(_Cut):
+    """``{delta : max |delta_i| <= eps}``, the ball of sign attacks such as I-FGSM.
+
+    Args:
+        box: ``(lowest, highest)`` value of y + delta, numbers or tensors; y must lie inside. None: unbounded.
+        mask: broadcastable to y; True or 1 where delta may move. None: everywhere.
+
+    Example:
+        >>> import torch
+        >>> y, eps = torch.zeros(1, 2), torch.tensor([1.0])
+        >>> Linf().project(torch.tensor([[3.0, -0.5]]), y, eps)
+        tensor([[ 1.0000, -0.5000]])
+    """
+
+    def project(self, delta: Tensor, y: Tensor, eps: Tensor) -> Tensor:
+        """The point of the ball, box and mask nearest to delta (B, ...)."""
+        radius = per_sample(eps, delta)
+        return self.inside_box(torch.maximum(torch.minimum(self.allowed(delta), radius), -radius), y)
+
+    def random_point(self, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start") -> Tensor:
+        """A point of the ball, uniform where neither box nor mask cuts it."""
+        uniform = 2 * draw_like(y, generator, purpose, uniform=True) - 1
+        return self.turned_inside(self.allowed(uniform) * per_sample(eps, y), y)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The direction of norm 1 along which a linear function with this gradient grows most: its sign."""
+        return self.allowed(gradient).sign()
+
+    def norm(self, delta: Tensor) -> Tensor:
+        """``max |delta_i|`` per sample, (B,)."""
+        return flat(delta).abs().amax(dim=1)
+
+
+def _shrink(delta: Tensor, eps: Tensor) -> Tensor:
+    """delta scaled down to norm eps where it is longer."""
+    norm = flat_norm(delta)
+    factor = torch.where(norm > eps, eps / norm.clamp_min(torch.finfo(norm.dtype).tiny), torch.ones_like(norm))
+    return delta * per_sample(factor, delta)
+
+
+def _check_broadcast(name: str, value: Tensor, y: Tensor) -> None:
+    if value.device != y.device:
+        raise ValueError(f"{name} must be on the device of y, {y.device}, got {describe(value)}")
+    try:
+        fits = torch.broadcast_shapes(value.shape, y.shape) == y.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} must broadcast to y's shape {tuple(y.shape)}, got {describe(value)}")

@@ -1,0 +1,159 @@
+"""The estimator contract ``G(y, z) -> x_hat``: any callable; how its seeds and its module are found, how it is left.
+
+* ``G(y, z)``, or ``G(y, z, cond)`` with further inputs: z comes from ``z=``, from ``sample_z=`` or from ``G.sample_z``.
+* ``G(y)``, or ``G(y, cond)``: deterministic, or drawing its noise inside from torch's global generator.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from stochrobust.consistency.projector import Projector
+from stochrobust.seeds import SampleZ
+
+Estimator: TypeAlias = Callable[..., Tensor]
+
+
+class Consistent(nn.Module):
+    """A consistent estimator: ``project(G(y, z), y)``, so that ``D(x_hat) = y``.
+
+    Under an attack the output is made consistent with the attacked input, as in the paper.
+
+    Args:
+        G: any estimator; it is a submodule if it is an ``nn.Module``.
+        projector: one of :mod:`stochrobust.consistency`.
+
+    Example:
+        >>> import torch
+        >>> from stochrobust import BlockAverageProjector
+        >>> G = Consistent(lambda y, z: z, BlockAverageProjector(2))
+        >>> x_hat = G(torch.ones(1, 1, 1, 1), torch.tensor([[[[0.0, 1.0], [2.0, 3.0]]]]))
+        >>> x_hat.mean().item()
+        1.0
+
+    Source: sections 2.2 and 6.1.1 of the paper.
+    """
+
+    def __init__(self, G: Estimator, projector: Projector) -> None:
+        super().__init__()
+        self.G = G
+        self.projector = projector
+        sample_z = sampler_of(G)
+        if sample_z is not None:
+            self.sample_z = sample_z
+
+    def forward(self, y: Tensor, *inputs: Any) -> Tensor:
+        """``project(G(y, *inputs), y)``."""
+        return self.projector.project(self.G(y, *inputs), y)
+
+
+def _unwrapped(G: object) -> Iterator[object]:
+    """G and what it wraps: a partial's function, a bound method's object, a parallel wrapper's module."""
+    seen: object | None = G
+    while seen is not None:
+        yield seen
+        if isinstance(seen, functools.partial):
+            seen = seen.func
+        elif hasattr(seen, "__self__") and not isinstance(seen, nn.Module):
+            seen = seen.__self__
+        elif isinstance(seen, DistributedDataParallel | nn.DataParallel):
+            seen = seen.module
+        else:
+            seen = None
+
+
+def sampler_of(G: Estimator) -> SampleZ | None:
+    """``G.sample_z``, also of what a partial, a bound method or a parallel wrapper holds; None if there is none."""
+    for layer in _unwrapped(G):
+        sample_z = getattr(layer, "sample_z", None)
+        if callable(sample_z):
+            return sample_z
+    return None
+
+
+def module_of(G: Estimator) -> nn.Module | None:
+    """The module whose state a call of G could change; None for a plain function (a closure hides its module)."""
+    return next((layer for layer in _unwrapped(G) if isinstance(layer, nn.Module)), None)
+
+
+@contextmanager
+def undisturbed(module: nn.Module | None) -> Iterator[None]:
+    """Within, forward passes leave the module as they found it.
+
+    Normalisation layers in train mode use the batch's statistics without recording them (their buffers are not
+    touched, which would break a pending graph), and distributed wrappers do not broadcast buffers.
+    """
+    changed: list[tuple[dict[str, Any], str, Any]] = []
+
+    def change(owner: dict[str, Any], name: str, value: object) -> None:
+        changed.append((owner, name, owner[name]))
+        owner[name] = value
+
+    try:
+        for layer in () if module is None else module.modules():
+            if isinstance(layer, _NormBase) and layer.training and layer.track_running_stats:
+                change(layer.__dict__, "track_running_stats", False)
+                if isinstance(layer, _InstanceNorm):  # it hands over its buffers all the same
+                    change(layer._buffers, "running_mean", None)
+                    change(layer._buffers, "running_var", None)
+            elif isinstance(layer, DistributedDataParallel):
+                change(layer.__dict__, "require_forward_param_sync", False)
+        yield
+    finally:
+        for owner, name, value in reversed(changed):
+            owner[name] = value
+
+
+@contextmanager
+def unsynchronised(module: nn.Module | None) -> Iterator[None]:
+    """Within, distributed wrappers do not prepare a reduction of parameter gradients: nobody asks for any."""
+    wrappers = [] if module is None else [m for m in module.modules() if isinstance(m, DistributedDataParallel)]
+    before = [(wrapper.require_backward_grad_sync, wrapper.require_forward_param_sync) for wrapper in wrappers]
+    try:
+        for wrapper in wrappers:
+            wrapper.require_backward_grad_sync = False
+        yield
+    finally:
+        for wrapper, (backward, forward) in zip(wrappers, before, strict=True):
+            wrapper.require_backward_grad_sync, wrapper.require_forward_param_sync = backward, forward
+
+
+@contextmanager
+def held_noise(seed: int, devices: frozenset[torch.device]) -> Iterator[None]:
+    """Within, torch's global generators start from ``seed``; afterwards they are where they were."""
+    generators = [torch.random.default_generator, *map(_global_generator, devices)]
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
+
+
+def _global_generator(device: torch.device) -> torch.Generator:
+    """The global generator of an accelerator."""
+    if device.type == "mps":
+        return torch.mps._get_default_mps_generator()
+    kind = getattr(torch, device.type)
+    generator: torch.Generator = kind.default_generators[
+        kind.current_device() if device.index is None else device.index
+    ]
+    return generator
+
+
+def noise_devices(module: nn.Module | None, y: Tensor) -> frozenset[torch.device]:
+    """The accelerators whose global generator a call of G could draw from."""
+    parameters = () if module is None else module.parameters()
+    devices = {y.device, *(parameter.device for parameter in parameters)}
+    return frozenset(device for device in devices if device.type not in ("cpu", "meta"))

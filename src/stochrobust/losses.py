@@ -1,0 +1,162 @@
+"""The regularizer: Eq. 7 as a loss that any training loop can add."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from stochrobust._arguments import check_choice
+from stochrobust.ascent import PAPER, Method, maximise
+from stochrobust.balls import L2, Ball
+from stochrobust.estimators import Estimator
+from stochrobust.same_seed import SameSeed, autograd_possible, check_delta, out_of_inference
+from stochrobust.seeds import Randomness, SampleZ, Tree
+from stochrobust.sensitivity import prepare
+
+Reduction = Literal["mean", "sum", "relative"]
+REDUCTIONS = ("mean", "sum", "relative")
+
+
+def robustness_loss(
+    G: Estimator,
+    y: Tensor,
+    eps: float | Tensor,
+    n_seeds: int = 1,
+    *,
+    z: Tree = None,
+    sample_z: SampleZ | None = None,
+    cond: Tree = None,
+    attack: Method = PAPER,
+    ball: Ball = L2(),  # noqa: B008 (a frozen value)
+    delta: Tensor | None = None,
+    reduction: Reduction = "mean",
+    module: nn.Module | None = None,
+    generator: Randomness = None,
+    max_batch: int | None = None,
+) -> Tensor:
+    r"""Robustness loss of a (stochastic) estimator: add it, weighted, to the loss that trains G.
+
+    ``E_Y max_{||delta|| <= eps} E_Z ||G(Y, Z) - G(Y + delta, Z)||_2^2`` (Eq. 7), at the delta that ``attack`` finds,
+    which is detached: the gradient is that of a lower bound of the maximum.
+
+    Args:
+        G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; in the mode it is in. No pass
+            records BatchNorm statistics, and no gradient reaches ``.grad`` before your ``backward``.
+        y: (B, ...) degraded inputs, floating point.
+        eps: radius, a number or (B,), absolute, in units of y over all its elements; see
+            :func:`~stochrobust.eps_from_psnr`.
+        n_seeds: seeds per input, S (the paper: 10; 1 for a deterministic G).
+        z: seeds to use, rows (B * S, ...), sample-major.
+        sample_z: ``sample_z(y, generator) -> z`` for the expanded batch, where G has no such method.
+        cond: further inputs, batch first, passed on as ``G(y, z, cond)``.
+        attack: the ascent; the paper's five Adam steps by default.
+        ball: where delta may be, :class:`~stochrobust.L2` or :class:`~stochrobust.Linf`.
+        delta: (B, ...) a perturbation found elsewhere, used instead of an ascent.
+        reduction: ``"mean"`` over samples and output elements (what the paper's weight of 500 goes with), ``"sum"``
+            over elements and mean over samples (the literal Eq. 7), or ``"relative"``, the sum over ``eps^2``
+            (what the toy's weight needs).
+        module: the module to leave as it was, where G is a closure over it.
+        generator: source of seeds and starts; None for torch's global generator.
+        max_batch: the most rows one call of G may get; bounds memory, recomputes the final passes in ``backward``,
+            and equals the whole up to rounding where G does not couple samples (BatchNorm in train mode does).
+
+    Returns:
+        A scalar, differentiable in G's parameters. NaN where G returns NaN.
+
+    Raises:
+        ValueError: for bad shapes, radii, masks or boxes.
+        TypeError: for arguments of a wrong kind.
+
+    Example:
+        >>> import torch
+        >>> G = torch.nn.Linear(3, 3)
+        >>> loss = robustness_loss(G, torch.rand(8, 3), eps=0.1)
+        >>> loss.backward()
+        >>> G.weight.grad.shape, G.bias.grad.abs().max().item()
+        (torch.Size([3, 3]), 0.0)
+
+    Source: Eq. 7 and 8, App. E.2.3 of the paper; the scale of ``"mean"`` is inferred from its weights.
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    with autograd_possible():
+        held = SameSeed(
+            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch
+        )
+        radii, centre = prepare(held, eps, ball)
+        if reduction == "relative" and not bool((radii > 0).all() if isinstance(eps, Tensor) else eps > 0):
+            raise ValueError(f"eps must be positive for reduction='relative', got {eps!r}")
+        whole = len(held.chunks) == 1
+        # One clean pass serves the ascent and the loss; in chunks its graph is not kept and made again.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and whole):
+            clean = held.outputs()
+        if delta is None:
+            reference = clean.detach()
+            found = maximise(
+                lambda at, with_gradient: held.evaluate(at, reference, with_gradient=with_gradient),
+                ball, attack, centre, radii, generator=generator, score=False,
+            )  # fmt: skip
+            delta = found.delta
+        else:
+            delta = out_of_inference(check_delta(delta, y)).detach()
+        change = held.change(delta, clean if whole else None)
+        return _reduced(change, reduction, clean[0].numel(), radii)
+
+
+def _reduced(change: Tensor, reduction: Reduction, n_elements: int, eps: Tensor) -> Tensor:
+    if reduction == "mean":
+        return change.mean() / n_elements
+    if reduction == "sum":
+        return change.mean()
+    return (change / eps.square()).mean()
+
+
+class RobustnessLoss(nn.Module):
+    """:func:`robustness_loss` with its settings kept; it holds no state and no parameters.
+
+    Args:
+        eps, n_seeds, sample_z, attack, ball, reduction, max_batch: as in :func:`robustness_loss`.
+
+    Example:
+        >>> import torch
+        >>> loss = RobustnessLoss(eps=0.1, n_seeds=1)
+        >>> G = torch.nn.Linear(3, 3)
+        >>> loss(G, torch.rand(8, 3)).ndim
+        0
+
+    Source: Eq. 7 of the paper.
+    """
+
+    def __init__(
+        self,
+        eps: float | Tensor,
+        n_seeds: int = 1,
+        *,
+        sample_z: SampleZ | None = None,
+        attack: Method = PAPER,
+        ball: Ball = L2(),  # noqa: B008 (a frozen value)
+        reduction: Reduction = "mean",
+        max_batch: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.eps, self.n_seeds, self.sample_z = eps, n_seeds, sample_z
+        self.attack, self.ball, self.max_batch = attack, ball, max_batch
+        self.reduction: Reduction = reduction
+
+    def forward(
+        self,
+        G: Estimator,
+        y: Tensor,
+        *,
+        z: Tree = None,
+        cond: Tree = None,
+        delta: Tensor | None = None,
+        module: nn.Module | None = None,
+        generator: Randomness = None,
+    ) -> Tensor:
+        """The loss of G on y, (B, ...); a scalar."""
+        return robustness_loss(
+            G, y, self.eps, self.n_seeds, z=z, sample_z=self.sample_z, cond=cond, attack=self.attack, ball=self.ball,
+            delta=delta, reduction=self.reduction, module=module, generator=generator, max_batch=self.max_batch,
+        )  # fmt: skip

@@ -1,0 +1,206 @@
+"""An estimator with its seeds held: what is left is a function of the input, evaluated whole or in chunks of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from stochrobust._arguments import check_count, check_tensor, describe
+from stochrobust.balls import flat
+from stochrobust.estimators import (
+    Estimator,
+    held_noise,
+    module_of,
+    noise_devices,
+    sampler_of,
+    undisturbed,
+    unsynchronised,
+)
+from stochrobust.seeds import (
+    Randomness,
+    SampleKeys,
+    SampleZ,
+    Tree,
+    check_rows,
+    draw,
+    draw_seed,
+    repeat,
+    tree_map,
+    tree_rows,
+)
+
+Pairing = Callable[[Tensor, Tensor], Tensor]
+"""``pair(clean, attacked) -> reference``: which clean output row each attacked row is compared with."""
+
+
+def squared_change(reference: Tensor, attacked: Tensor) -> Tensor:
+    """``||reference - attacked||^2`` row by row, (N, ...) -> (N,), in float32 or better whatever autocast does."""
+    dtype = torch.promote_types(attacked.dtype, torch.float32)
+    return flat(attacked.to(dtype) - reference.to(dtype)).square().sum(1)
+
+
+def working(y: Tensor) -> Tensor:
+    """y in float32 or better, the precision in which perturbations live."""
+    return y.to(torch.promote_types(y.dtype, torch.float32))
+
+
+@contextmanager
+def autograd_possible() -> Iterator[None]:
+    """Leaves inference mode, in which no gradient can be asked for, without turning gradients on."""
+    recording = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.set_grad_enabled(recording):
+        yield
+
+
+def out_of_inference(tree: Tree) -> Tree:
+    """The tree with tensors made under inference mode replaced by copies that autograd accepts."""
+    return tree_map(lambda leaf: leaf.clone() if leaf.is_inference() else leaf, tree)
+
+
+class SameSeed:
+    """``delta -> G(y + delta, z)`` for one batch y and seeds z that stay as they are, hidden noise included.
+
+    Rows are sample-major: row ``b * n_seeds + s``. With ``max_batch`` no call of G gets more rows than that.
+    """
+
+    def __init__(
+        self,
+        G: Estimator,
+        y: Tensor,
+        n_seeds: int,
+        *,
+        z: Tree = None,
+        sample_z: SampleZ | None = None,
+        cond: Tree = None,
+        module: nn.Module | None = None,
+        generator: Randomness = None,
+        max_batch: int | None = None,
+        first_seed: int = 0,
+    ) -> None:
+        if not callable(G):
+            raise TypeError(f"G must be callable as G(y, z) or G(y), got {describe(G)}")
+        self.y = out_of_inference(check_tensor("y", y, min_ndim=1))
+        self.n_seeds = check_count("n_seeds", n_seeds)
+        if not (generator is None or isinstance(generator, torch.Generator | SampleKeys)):
+            raise TypeError(f"generator must be a torch.Generator, SampleKeys or None, got {describe(generator)}")
+        self.G, self.module = G, module if module is not None else module_of(G)
+        check_rows("cond", cond, len(y), "one per sample")
+        self.cond = out_of_inference(cond)
+        sample_z = sample_z or sampler_of(G)
+        self.draws_seeds = z is None
+        if z is None and sample_z is not None:
+            z = draw(sample_z, self.y.detach(), n_seeds, generator, first_seed=first_seed)
+        check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major")
+        self.z = out_of_inference(z)
+        self._noise = draw_seed(generator), noise_devices(self.module, y)
+        rows = len(y) * n_seeds
+        step = rows if max_batch is None else check_count("max_batch", max_batch)
+        self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+    def rows(self, delta: Tensor | None, chunk: slice) -> Tensor:
+        """The outputs G(y + delta, z) of a chunk of rows."""
+        y = self.y if delta is None else (working(self.y) + delta).to(self.y.dtype)
+        inputs: list[Any] = [self._expanded(y, chunk)]
+        if self.z is not None:
+            inputs.append(tree_rows(self.z, chunk) if len(self.chunks) > 1 else self.z)
+        if self.cond is not None:
+            inputs.append(tree_map(lambda leaf: self._expanded(leaf, chunk), self.cond))
+        # The chunk's own stream: a pass over it sees the same noise however often and in whatever order it is made.
+        seed, devices = self._noise
+        with held_noise(seed + chunk.start, devices), undisturbed(self.module):
+            outputs = self.G(*inputs)
+        self._check(outputs, chunk)
+        return outputs
+
+    def outputs(self, delta: Tensor | None = None) -> Tensor:
+        """All outputs, (B * n_seeds, ...)."""
+        chunks = [self.rows(delta, chunk) for chunk in self.chunks]
+        return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+    def change(self, delta: Tensor, reference: Tensor | None = None) -> Tensor:
+        """``E_z ||G(y, z) - G(y + delta, z)||^2`` per sample, (B,), differentiable.
+
+        ``reference`` is the clean output where it is at hand. Without it each chunk is recomputed in the backward
+        pass, so that memory is that of one chunk.
+        """
+        if reference is not None:
+            return self.mean_over_seeds(squared_change(reference, self.outputs(delta)))
+        return self.mean_over_seeds(torch.cat([self._recomputed(delta, chunk) for chunk in self.chunks]))
+
+    def evaluate(
+        self, delta: Tensor, clean: Tensor, pair: Pairing | None = None, *, with_gradient: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The change at delta, (B,), and the gradient of its sum with respect to delta; no other gradient is made."""
+        whole = len(self.chunks) == 1
+        reference = clean
+        if pair is not None and not whole:
+            with torch.no_grad():
+                reference = pair(clean, self.outputs(delta))
+        changes, gradient = [], torch.zeros_like(delta)
+        for chunk in self.chunks:
+            with torch.set_grad_enabled(with_gradient), unsynchronised(self.module):
+                leaf = delta.detach().requires_grad_(with_gradient)
+                attacked = self.rows(leaf, chunk)
+                if pair is not None and whole:
+                    reference = pair(clean, attacked.detach())
+                change = squared_change(reference if whole else reference[chunk], attacked)
+                changes.append(change.detach())
+                if with_gradient:
+                    gradient += _gradient(change, leaf)
+        value = self.mean_over_seeds(torch.cat(changes))
+        return value, gradient / self.n_seeds if with_gradient else None
+
+    def mean_over_seeds(self, rows: Tensor) -> Tensor:
+        """(B * n_seeds,) -> (B,)."""
+        return rows.reshape(-1, self.n_seeds).mean(1)
+
+    def _recomputed(self, delta: Tensor, chunk: slice) -> Tensor:
+        def change() -> Tensor:
+            return squared_change(self.rows(None, chunk), self.rows(delta, chunk))
+
+        result: Tensor = checkpoint(change, use_reentrant=False, preserve_rng_state=False)
+        return result
+
+    def _expanded(self, tensor: Tensor, chunk: slice) -> Tensor:
+        """The rows of ``repeat(tensor, n_seeds)`` in the chunk, without making the others."""
+        if len(self.chunks) == 1:
+            expanded: Tensor = repeat(tensor, self.n_seeds)
+        else:
+            rows = torch.arange(chunk.start, chunk.stop, device=tensor.device)
+            expanded = tensor[rows // self.n_seeds]
+        if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+            return expanded.contiguous(memory_format=torch.channels_last)
+        return expanded
+
+    def _check(self, outputs: object, chunk: slice) -> None:
+        n_rows = chunk.stop - chunk.start
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            raise TypeError(f"G must return a floating-point tensor, got {describe(outputs)}")
+        if outputs.ndim == 0 or len(outputs) != n_rows:
+            raise ValueError(f"G must return one output per row, {n_rows} of them, got {describe(outputs)}")
+        shape = self.__dict__.setdefault("_shape", outputs.shape[1:])
+        if outputs.shape[1:] != shape:
+            raise ValueError(f"G must return outputs of one shape, first {tuple(shape)}, then {describe(outputs)}")
+
+
+def _gradient(change: Tensor, delta: Tensor) -> Tensor:
+    """The gradient of the summed change; zero where G does not look at its input."""
+    if not change.requires_grad:
+        if bool((change != 0).any()):
+            raise ValueError("G's output changes with its input but carries no gradient to it (a no_grad inside G?)")
+        return torch.zeros_like(delta)
+    (gradient,) = torch.autograd.grad(change.sum(), delta, allow_unused=True)
+    return torch.zeros_like(delta) if gradient is None else gradient
+
+
+def check_delta(delta: Tensor, y: Tensor) -> Tensor:
+    """A given perturbation: y's shape and device, in the working precision."""
+    check_tensor("delta", delta)
+    if delta.shape != y.shape or delta.device != y.device:
+        raise ValueError(f"delta must have the shape and device of y, {describe(y)}, got {describe(delta)}")
+    return delta.to(working(y).dtype)

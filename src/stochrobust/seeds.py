@@ -1,0 +1,157 @@
+"""Seeds z of a stochastic estimator: nested structures of tensors, drawn, repeated, keyed and sliced by rows.
+
+Everywhere in the library the row of sample ``b`` with its ``s``-th seed is ``b * n_seeds + s`` (sample-major).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from stochrobust._arguments import check_count, describe
+
+Tree: TypeAlias = Any
+"""A tensor, or a tuple, list or dict of trees; other leaves (None, numbers, strings) pass through unchanged."""
+
+SampleZ: TypeAlias = Callable[..., Tree]
+"""``sample_z(y, generator) -> z``, called with the batch that z must fit, row by row."""
+
+
+def tree_map(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
+    """The tree with ``function`` applied to each of its tensors."""
+    if isinstance(tree, Tensor):
+        return function(tree)
+    if isinstance(tree, dict):
+        return type(tree)((key, tree_map(function, value)) for key, value in tree.items())
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(tree_map(function, value) for value in tree))
+    if isinstance(tree, tuple | list):
+        return type(tree)(tree_map(function, value) for value in tree)
+    return tree
+
+
+def tree_tensors(tree: Tree) -> list[Tensor]:
+    """The tensors of the tree, in order."""
+    found: list[Tensor] = []
+    tree_map(lambda leaf: found.append(leaf) or leaf, tree)  # type: ignore[func-returns-value]
+    return found
+
+
+def tree_stack(trees: Sequence[Tree]) -> Tree:
+    """Trees of one structure joined along their rows."""
+    columns = zip(*(tree_tensors(tree) for tree in trees), strict=True)
+    joined = iter([torch.cat(column) for column in columns])
+    return tree_map(lambda leaf: next(joined), trees[0])
+
+
+def tree_rows(tree: Tree, rows: slice) -> Tree:
+    """The given rows of each tensor."""
+    return tree_map(lambda leaf: leaf[rows], tree)
+
+
+def repeat(tree: Tree, n_seeds: int) -> Tree:
+    """Each row ``n_seeds`` times in a row: (B, ...) -> (B * n_seeds, ...), sample-major."""
+    if n_seeds == 1:
+        return tree
+    return tree_map(lambda leaf: leaf.repeat_interleave(n_seeds, dim=0), tree)
+
+
+def check_rows(name: str, tree: Tree, n_rows: int, meaning: str) -> None:
+    """Every tensor of the tree has ``n_rows`` rows."""
+    for leaf in tree_tensors(tree):
+        if leaf.ndim == 0 or leaf.shape[0] != n_rows:
+            raise ValueError(f"{name} must have {n_rows} rows ({meaning}), batch first, got {describe(leaf)}")
+
+
+@dataclass(frozen=True)
+class SampleKeys:
+    """Random numbers keyed by (run seed, sample id, seed id), to be passed as ``generator=``.
+
+    Seeds and starting points then belong to the sample, not to its place in a batch: results do not depend on batch
+    size, order, chunking or the number of processes (G in eval mode, to rounding). They do depend on the device's
+    kind. Noise that G draws inside cannot be keyed by sample: all of a batch shares one stream.
+
+    Args:
+        sample_ids: one integer per sample of the batch, its identity in the data set.
+        run_seed: an integer; another one gives other random numbers.
+
+    Example:
+        >>> import torch
+        >>> sample_z = lambda y, generator: torch.randn(len(y), 2, generator=generator)
+        >>> y = torch.zeros(2, 3)
+        >>> both = draw(sample_z, y, 4, SampleKeys([7, 9]))
+        >>> alone = draw(sample_z, y[1:], 4, SampleKeys([9]))
+        >>> torch.equal(both[4:], alone)
+        True
+    """
+
+    sample_ids: Sequence[int] | Tensor
+    run_seed: int = 0
+
+    def ids(self, n_samples: int) -> list[int]:
+        """The sample ids as integers; there must be one per sample."""
+        ids = [int(i) for i in self.sample_ids]
+        if len(ids) != n_samples:
+            raise ValueError(f"generator.sample_ids must hold one id per sample, {n_samples}, got {len(ids)}")
+        return ids
+
+    def generator(self, *key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+        """A generator seeded by the run seed and ``key``."""
+        digest = hashlib.blake2b(repr((self.run_seed, *key)).encode(), digest_size=8).digest()
+        return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+Randomness: TypeAlias = "torch.Generator | SampleKeys | None"
+"""Where random numbers come from: torch's global generator (None), a generator, or keys."""
+
+
+def draw(sample_z: SampleZ, y: Tensor, n_seeds: int, generator: Randomness, *, first_seed: int = 0) -> Tree:
+    """Draw ``n_seeds`` seeds for each sample of y.
+
+    Args:
+        sample_z: ``sample_z(y, generator) -> z``; gets the expanded (B * n_seeds, ...) batch, or with
+            :class:`SampleKeys` one row at a time.
+        y: (B, ...) inputs.
+        n_seeds: seeds per sample, at least 1.
+        generator: see :data:`Randomness`.
+        first_seed: with keys, the id of the first seed; a multiple of ``n_seeds`` gives seeds not used before.
+
+    Returns:
+        z, a tree of (B * n_seeds, ...) tensors, sample-major.
+
+    Raises:
+        ValueError: if a tensor of z has another number of rows.
+    """
+    check_count("n_seeds", n_seeds)
+    if isinstance(generator, SampleKeys):
+        keys = [(i, s) for i in range(len(y)) for s in range(first_seed, first_seed + n_seeds)]
+        ids = generator.ids(len(y))
+        z = tree_stack([sample_z(y[i : i + 1], generator.generator(ids[i], s, device=y.device)) for i, s in keys])
+    else:
+        z = sample_z(repeat(y, n_seeds), generator)
+    check_rows("sample_z(y, generator)", z, len(y) * n_seeds, "samples x n_seeds")
+    return z
+
+
+def draw_like(y: Tensor, generator: Randomness, purpose: str, *, uniform: bool = False) -> Tensor:
+    """Standard normal (or uniform on [0, 1)) numbers in y's shape, dtype and device."""
+    law = torch.rand if uniform else torch.randn
+    if isinstance(generator, SampleKeys):
+        streams = (generator.generator(i, purpose, device=y.device) for i in generator.ids(len(y)))
+        rows = [law(y.shape[1:], dtype=y.dtype, device=y.device, generator=stream) for stream in streams]
+        return torch.stack(rows)
+    device = y.device if generator is None else generator.device
+    return law(y.shape, dtype=y.dtype, device=device, generator=generator).to(y.device)
+
+
+def draw_seed(generator: Randomness) -> int:
+    """One integer to seed the noise that an estimator draws inside."""
+    if isinstance(generator, SampleKeys):
+        generator = generator.generator("inside")
+    device = torch.device("cpu") if generator is None else generator.device
+    return int(torch.randint(2**62, (), device=device, generator=generator))

@@ -1,0 +1,244 @@
+"""Sensitivity of an estimator: how far its output moves, at held seeds, when its input moves inside a ball.
+
+Eq. 2, 3, 6 and 7 of the paper; Eq. 4 and 5 are in :mod:`stochrobust.transport`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stochrobust._arguments import check_finite
+from stochrobust.ascent import EVALUATION, Found, Method, maximise
+from stochrobust.balls import L2, Ball, check_eps
+from stochrobust.estimators import Estimator
+from stochrobust.same_seed import Pairing, SameSeed, autograd_possible, check_delta, out_of_inference, working
+from stochrobust.seeds import Randomness, SampleZ, Tree
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """What a measurement found, per sample, with what is needed to judge it.
+
+    Attributes:
+        value: (B,) Eq. 6, squared: the change at ``delta``, on seeds that did not choose it (where ``held_out``).
+        delta: (B, ...) the perturbation found, inside the ball.
+        z: the seeds that chose ``delta``; None where the estimator takes none.
+        in_sample: (B,) the change on the seeds that chose ``delta``; at least ``value`` on average.
+        held_out: whether ``value`` is on other seeds; False where the caller gave ``z``.
+        trace: (steps + 1, B) the change along the ascent that won.
+        restart_values: (restarts, B) what each restart reached.
+        random_value: (B,) the change along one random direction of full length: what no search at all finds.
+        norm: (B,) the ball's norm of ``delta``.
+        at_boundary: (B,) whether ``delta`` lies on the sphere (to 0.1 %).
+        stalled: (B,) True where the gradient vanished, so that nothing was searched: no sign of robustness.
+        gain: (B,) ``||change|| / ||delta||_2``; NaN where delta is zero.
+        spread: (B,) the outputs' variance at y, summed over elements; NaN for one seed.
+    """
+
+    value: Tensor
+    delta: Tensor
+    z: Tree
+    in_sample: Tensor
+    held_out: bool
+    trace: Tensor
+    restart_values: Tensor
+    random_value: Tensor
+    norm: Tensor
+    at_boundary: Tensor
+    stalled: Tensor
+    gain: Tensor
+    spread: Tensor
+
+
+def sensitivity(
+    G: Estimator,
+    y: Tensor,
+    eps: float | Tensor,
+    n_seeds: int = 1,
+    *,
+    z: Tree = None,
+    sample_z: SampleZ | None = None,
+    cond: Tree = None,
+    attack: Method = EVALUATION,
+    ball: Ball = L2(),  # noqa: B008 (a frozen value)
+    module: nn.Module | None = None,
+    generator: Randomness = None,
+    max_batch: int | None = None,
+) -> Sensitivity:
+    r"""Sensitivity of a stochastic estimator at common seeds, squared.
+
+    ``max_{||delta|| <= eps} E_Z ||G(y, Z) - G(y + delta, Z)||_2^2`` (Eq. 6; Eq. 2 for a deterministic G), a sum over
+    output elements. What an ascent finds is a lower bound of the maximum.
+
+    Args:
+        G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; used in the mode it is in.
+        y: (B, ...) degraded inputs, floating point.
+        eps: radius, a number or (B,), absolute, in units of y over all its elements.
+        n_seeds: seeds per input, S; 1 for a deterministic G.
+        z: seeds to use, rows (B * S, ...), sample-major; they choose delta and score it.
+        sample_z: ``sample_z(y, generator) -> z`` for the expanded batch, where G has no such method.
+        cond: further inputs, batch first, passed on as ``G(y, z, cond)``.
+        attack: the ascent, e.g. :class:`~stochrobust.PGD`.
+        ball: where delta may be, :class:`~stochrobust.L2` or :class:`~stochrobust.Linf`.
+        module: the module to leave as it was, where G is a closure over it.
+        generator: source of seeds and starts: a ``torch.Generator``, :class:`~stochrobust.SampleKeys`, or None for
+            torch's global generator.
+        max_batch: the most rows one call of G may get; None: all.
+
+    Returns:
+        The measurement; no gradients. Works under ``no_grad`` and ``inference_mode``.
+
+    Raises:
+        ValueError: for bad shapes, radii, masks or boxes, or if G returns NaN or infinity, naming the step.
+        TypeError: for arguments of a wrong kind.
+
+    Example:
+        >>> import torch
+        >>> A = torch.diag(torch.tensor([3.0, 1.0]))
+        >>> found = sensitivity(lambda y: y @ A, torch.zeros(1, 2), eps=0.1)
+        >>> round(found.value.item(), 4)  # (eps * sigma_max(A))^2
+        0.09
+
+    Source: Eq. 6 of the paper.
+    """
+    options: dict[str, Any] = {
+        "sample_z": sample_z, "cond": cond, "module": module, "generator": generator, "max_batch": max_batch
+    }  # fmt: skip
+    with torch.no_grad(), autograd_possible():
+        held = SameSeed(G, y, n_seeds, z=z, **options)
+        eps, centre = prepare(held, eps, ball)
+        clean = finite_outputs(held, None, "at y")
+        found = ascend(held, clean, ball, attack, centre, eps, generator)
+        assert found.value is not None  # ascend asks for it
+        fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
+        fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
+        value = fresh.change(found.delta, fresh_clean)
+        full_length = ball.direction(ball.random_point(centre, eps, generator, "random direction"))
+        random = ball.project(full_length * eps.reshape(-1, *(1,) * (y.ndim - 1)), centre, eps)
+        random_value = fresh.change(random, fresh_clean)
+        norm, length = ball.norm(found.delta), L2().norm(found.delta)
+        return Sensitivity(
+            value=value,
+            delta=found.delta,
+            z=held.z,
+            in_sample=found.value,
+            held_out=held.draws_seeds,
+            trace=found.trace,
+            restart_values=found.restart_values,
+            random_value=random_value,
+            norm=norm,
+            at_boundary=norm >= 0.999 * eps,
+            stalled=found.stalled,
+            gain=value.sqrt() / length,
+            spread=_spread(clean, n_seeds),
+        )
+
+
+def mean_sensitivity(G: Estimator, y: Tensor, eps: float | Tensor, n_seeds: int = 1, **options: Any) -> Tensor:
+    """Robustness of an estimator over a batch: the mean of :func:`sensitivity` (Eq. 7; Eq. 3 if deterministic).
+
+    Args:
+        G, y, eps, n_seeds: as in :func:`sensitivity`.
+        options: its further arguments.
+
+    Returns:
+        A scalar, squared, without gradient.
+
+    Example:
+        >>> import torch
+        >>> mean_sensitivity(lambda y: 2 * y, torch.zeros(5, 1), eps=0.5).item()
+        1.0
+
+    Source: Eq. 7 of the paper.
+    """
+    return sensitivity(G, y, eps, n_seeds, **options).value.mean()
+
+
+def same_seed_change(
+    G: Estimator,
+    y: Tensor,
+    delta: Tensor,
+    n_seeds: int = 1,
+    *,
+    z: Tree = None,
+    sample_z: SampleZ | None = None,
+    cond: Tree = None,
+    module: nn.Module | None = None,
+    generator: Randomness = None,
+    max_batch: int | None = None,
+) -> Tensor:
+    """``E_Z ||G(y, Z) - G(y + delta, Z)||_2^2`` at a given perturbation: what Eq. 6 maximises.
+
+    Args:
+        delta: (B, ...) perturbation of y; gradients flow to it.
+        G, y, n_seeds, z, sample_z, cond, module, generator, max_batch: as in :func:`sensitivity`.
+
+    Returns:
+        (B,), a sum over output elements, differentiable in G's parameters, y and delta.
+
+    Raises:
+        ValueError, TypeError: as :func:`sensitivity`; NaN outputs propagate.
+
+    Example:
+        >>> import torch
+        >>> same_seed_change(lambda y: 3 * y, torch.zeros(1, 2), torch.ones(1, 2)).item()
+        18.0
+
+    Source: Eq. 6 of the paper.
+    """
+    with autograd_possible():
+        held = SameSeed(
+            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch
+        )
+        delta = out_of_inference(check_delta(delta, y))
+        return held.change(delta, held.outputs() if len(held.chunks) == 1 else None)
+
+
+def prepare(held: SameSeed, eps: float | Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
+    """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball."""
+    centre = working(held.y.detach())
+    ball.check(centre)
+    return out_of_inference(check_eps(eps, centre)), centre
+
+
+def ascend(
+    held: SameSeed,
+    clean: Tensor,
+    ball: Ball,
+    attack: Method,
+    centre: Tensor,
+    eps: Tensor,
+    generator: Randomness,
+    pair: Pairing | None = None,
+) -> Found:
+    """A measurement's ascent: every value is scored and must be finite."""
+    calls = 0
+
+    def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        nonlocal calls
+        step = calls % (attack.steps + 1)
+        calls += 1
+        value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
+        check_finite(f"G's output at step {step} of the attack", value)
+        return value, gradient
+
+    return maximise(objective, ball, attack, centre, eps, generator=generator)
+
+
+def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:
+    """All outputs, or an error that says where one is not finite."""
+    outputs = held.outputs(delta)
+    check_finite(f"G's output {where}", outputs)
+    return outputs
+
+
+def _spread(clean: Tensor, n_seeds: int) -> Tensor:
+    """The unbiased variance over seeds, summed over elements, (B,)."""
+    samples = working(clean).reshape(-1, n_seeds, clean[0].numel())
+    if n_seeds == 1:
+        return samples.new_full((len(samples),), torch.nan)
+    return samples.var(dim=1).sum(1)

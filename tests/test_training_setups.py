@@ -1,0 +1,169 @@
+"""The loss inside the set-ups people train in: autocast, compiled, checkpointed, channels-last, distributed."""
+
+from __future__ import annotations
+
+import copy
+import socket
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor, nn
+
+from stochrobust import Consistent, InpaintingProjector, robustness_loss, sensitivity
+from tests.problems import SmallNet
+
+Y = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def gradients(model: nn.Module, loss: Tensor) -> list[Tensor]:
+    return list(torch.autograd.grad(loss, list(model.parameters())))
+
+
+@pytest.mark.parametrize("max_batch", [None, 5])
+def test_autocast(max_batch: int | None) -> None:
+    model = SmallNet()
+    outputs = []
+    model.register_forward_hook(lambda *call: outputs.append(call[2].dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = robustness_loss(model, Y, 0.5, 2, generator=generator(), max_batch=max_batch)
+        found = sensitivity(model.eval(), Y, 0.5, 2)
+    assert set(outputs) == {torch.bfloat16}
+    assert loss.dtype == found.value.dtype == found.delta.dtype == torch.float32
+    exact = robustness_loss(model.train(), Y, 0.5, 2, generator=generator(), max_batch=max_batch)
+    torch.testing.assert_close(loss, exact, rtol=0.1, atol=0)
+    # A pass without gradients before must not leave weights in autocast's cache that carry none.
+    half, full = (torch.cat([g.flatten() for g in gradients(model, value)]) for value in (loss, exact))
+    assert torch.linalg.vector_norm(half - full) <= 0.1 * torch.linalg.vector_norm(full)
+
+
+@pytest.mark.parametrize("max_batch", [None, 5])
+def test_checkpointed_estimator(max_batch: int | None) -> None:
+    plain = SmallNet(norm=False)
+    recomputing = SmallNet(norm=False, recompute=True)
+    recomputing.load_state_dict(plain.state_dict())
+    losses = [
+        robustness_loss(model, Y, 0.5, 2, generator=generator(), max_batch=max_batch) for model in (plain, recomputing)
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
+    for a, b in zip(gradients(plain, losses[0]), gradients(recomputing, losses[1]), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.filterwarnings("ignore")  # what the compiler itself says
+def test_compiled_estimator(mode: str) -> None:
+    model = SmallNet().train(mode == "train")
+    compiled = torch.compile(model, backend="aot_eager")
+    statistics = copy.deepcopy(dict(model.named_buffers()))
+    loss = robustness_loss(compiled, Y, 0.5, 2, generator=generator())
+    expected = robustness_loss(model, Y, 0.5, 2, generator=generator())
+    torch.testing.assert_close(loss, expected)
+    for a, b in zip(gradients(model, loss), gradients(model, expected), strict=True):
+        torch.testing.assert_close(a, b)
+    for name, buffer in model.named_buffers():
+        assert torch.equal(buffer, statistics[name])
+    compiled(Y, Y)  # and the caller's own calls still record
+    assert torch.equal(model.body[1].num_batches_tracked, statistics["body.1.num_batches_tracked"] + (mode == "train"))
+
+
+@pytest.mark.parametrize("max_batch", [None, 2])
+def test_channels_last_stays(max_batch: int | None) -> None:
+    formats = []
+
+    def G(y: Tensor) -> Tensor:
+        formats.append(y.is_contiguous(memory_format=torch.channels_last))
+        return y * 2
+
+    y = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    robustness_loss(G, y, 0.5, 2, max_batch=max_batch)
+    assert all(formats)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 5), (3, 2, 7), (3, 2, 3, 4), (2, 1, 3, 2, 2)])
+def test_inputs_of_any_rank(shape: tuple[int, ...]) -> None:
+    loss = robustness_loss(lambda y: 2 * y, torch.rand(shape), 0.3, 1, reduction="sum")
+    assert 0 < loss <= 0.36 * (1 + 1e-6)
+
+
+def test_consistent_estimator_trains_its_module() -> None:
+    mask = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    mask[..., 3:, :] = True
+    net = nn.Conv2d(1, 1, 3, padding=1)
+    G = Consistent(net, InpaintingProjector(mask))
+    y = torch.rand(2, 1, 4, 4) * mask
+    loss = robustness_loss(G, y, 0.5, 1)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert net.weight.grad is not None
+    assert net.weight.grad.abs().sum() > 0
+    assert torch.equal(G(y)[..., 3:, :], y[..., 3:, :])
+
+
+# -- distributed -------------------------------------------------------------------------------------------------------
+
+
+def _model(norm: bool) -> SmallNet:
+    torch.manual_seed(7)
+    return SmallNet(norm=norm).double()
+
+
+def _batch() -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(3)
+    return torch.randn(8, 4, generator=g, dtype=torch.float64), torch.randn(16, 4, generator=g, dtype=torch.float64)
+
+
+def _step(G: nn.Module, y: Tensor, z: Tensor, keys: range, gan: bool, max_batch: int | None) -> Tensor:
+    """A training step as people write it: a term of their own through the wrapper, and the robustness loss."""
+    from stochrobust import SampleKeys
+
+    loss = robustness_loss(G, y, 0.5, 2, z=z, generator=SampleKeys(keys), max_batch=max_batch)
+    total: Tensor = G(y, z[::2]).square().mean() + loss if gan else loss
+    total.backward()  # type: ignore[no-untyped-call]
+    return total
+
+
+def _worker(rank: int, port: int, results: Any, norm: bool, gan: bool, max_batch: int | None) -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    try:
+        model = _model(norm).eval() if norm else _model(norm)
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        y, z = _batch()
+        half = slice(4 * rank, 4 * rank + 4)
+        _step(wrapped, y[half], z[8 * rank : 8 * rank + 8], range(4 * rank, 4 * rank + 4), gan, max_batch)
+        if rank == 0:
+            results.put([p.grad.tolist() for p in model.parameters() if p.grad is not None])
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("norm", "gan", "max_batch"), [(False, True, None), (True, True, None), (True, False, None), (False, True, 3)]
+)
+def test_two_processes_give_the_gradient_of_one(norm: bool, gan: bool, max_batch: int | None) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = mp.get_context("spawn")
+    results = context.Queue()
+    workers = [context.Process(target=_worker, args=(r, port, results, norm, gan, max_batch)) for r in range(2)]
+    for worker in workers:
+        worker.daemon = True  # a worker whose partner failed must not keep pytest waiting
+        worker.start()
+    found = results.get(timeout=60)
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    model = _model(norm).eval() if norm else _model(norm)
+    _step(model, *_batch(), range(8), gan, None)
+    for gradient, parameter in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(torch.tensor(gradient, dtype=torch.float64), parameter.grad)
