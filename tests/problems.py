@@ -34,7 +34,7 @@ class Linear:
         n = len(values)
         left, right = (torch.linalg.qr(torch.randn(n, n, dtype=torch.float64)).Q for _ in range(2))
         return cls(
-            left @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ right, torch.randn(n, n_seed).double()
+            left @ (torch.tensor(values, dtype=torch.float64)[:, None] * right), torch.randn(n, n_seed).double()
         )
 
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def test_backward_of_the_loss_records_no_statistics_either() -> None:
         model = SmallNet(dropout=0.2)
         loss = robustness_loss(model, Y, 0.5, 2, **options)  # type: ignore[arg-type]
         before = copy.deepcopy(dict(model.named_buffers()))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for name, buffer in model.named_buffers():
             assert torch.equal(buffer, before[name])
 
@@ -137,7 +137,7 @@ def test_loss_joins_a_graph_that_already_went_through_the_model() -> None:
     model.zero_grad()
     model(y, z).square().mean().backward()
     loss = robustness_loss(model, y, 0.5, 2, generator=torch.Generator().manual_seed(0))
-    (500 * loss).backward()  # type: ignore[no-untyped-call]
+    (500 * loss).backward()
     for gradient, parameter in zip(together, model.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 

@@ -112,14 +112,14 @@ def test_gradcheck_at_fixed_delta() -> None:
 def test_delta_is_detached() -> None:
     delta = torch.randn(3, 2, requires_grad=True)
     loss = robustness_loss(nn.Linear(2, 2), torch.randn(3, 2), 1.0, 1, delta=delta)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert delta.grad is None
 
 
 def test_gradient_reaches_whatever_made_y() -> None:
     source = torch.randn(3, 2, requires_grad=True)
     net = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
-    robustness_loss(net, source * 2, 0.5, 1).backward()  # type: ignore[no-untyped-call]
+    robustness_loss(net, source * 2, 0.5, 1).backward()
     assert source.grad is not None
     assert source.grad.abs().sum() > 0
 
@@ -143,7 +143,7 @@ def test_chunks_bound_the_rows_of_every_call() -> None:
         output: Tensor = net(y, z)
         return output
 
-    robustness_loss(G, torch.randn(5, 4), 0.5, 3, sample_z=net.sample_z, max_batch=4).backward()  # type: ignore[no-untyped-call]
+    robustness_loss(G, torch.randn(5, 4), 0.5, 3, sample_z=net.sample_z, max_batch=4).backward()
     assert max(seen) == 4
 
 
@@ -151,7 +151,7 @@ def test_passes_are_those_of_the_floor() -> None:
     # 1 clean + 5 in the ascent + 1 attacked; nothing is computed twice.
     net, seen = SmallNet(), []
     net.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
-    robustness_loss(net, torch.randn(5, 4), 0.5, 3).backward()  # type: ignore[no-untyped-call]
+    robustness_loss(net, torch.randn(5, 4), 0.5, 3).backward()
     assert seen == [True] * 7
 
 
@@ -164,7 +164,7 @@ def test_one_training_step_lowers_it() -> None:
         return robustness_loss(net, y, 0.5, 2, z=z, generator=generator())
 
     before = loss()
-    before.backward()  # type: ignore[no-untyped-call]
+    before.backward()
     optimizer.step()
     assert loss() < 0.9 * before
 
@@ -175,7 +175,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch() -> None:
     whole = gradients(net, robustness_loss(net, y, 1.0, 2, z=z, delta=delta))
     for part in (slice(0, 3), slice(3, 6)):
         rows = slice(2 * part.start, 2 * part.stop)
-        (robustness_loss(net, y[part], 1.0, 2, z=z[rows], delta=delta[part]) / 2).backward()  # type: ignore[no-untyped-call]
+        (robustness_loss(net, y[part], 1.0, 2, z=z[rows], delta=delta[part]) / 2).backward()
     for gradient, parameter in zip(whole, net.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
 
@@ -184,7 +184,7 @@ def test_nan_propagates_and_the_scaler_can_see_it() -> None:
     net = nn.Linear(3, 3)
     loss = robustness_loss(lambda y: net(y) * float("nan"), torch.rand(2, 3), 0.1, 1)
     assert loss.isnan()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert net.weight.grad is not None
     assert net.weight.grad.isnan().all()
 

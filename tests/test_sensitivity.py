@@ -75,7 +75,7 @@ def test_a_seed_blind_estimator_gives_the_deterministic_answer(n_seeds: int) -> 
 def test_the_attack_climbs_from_where_a_zero_start_would_stay() -> None:
     # At delta = 0 the gradient of Eq. 6 is exactly zero: an ascent from there reads 0 for ever.
     zero = torch.zeros(4, 3, requires_grad=True)
-    same_seed_change(lambda y: 5 * y, torch.rand(4, 3), zero).sum().backward()  # type: ignore[no-untyped-call]
+    same_seed_change(lambda y: 5 * y, torch.rand(4, 3), zero).sum().backward()
     assert zero.grad is not None
     assert (zero.grad == 0).all()
     for attack in (PGD(1), AdamAscent(1, lr=1e-4)):
@@ -143,7 +143,8 @@ def test_nested_seeds_and_conditions_are_repeated_and_chunked_alike() -> None:
 
     def conditioned(y: Tensor, z: Any, cond: dict[str, Any]) -> Tensor:
         assert cond["name"] == "label"
-        return model(y, z) * cond["scale"]
+        output: Tensor = model(y, z) * cond["scale"]
+        return output
 
     cond = {"scale": torch.tensor([[1.0], [2.0], [0.0]]), "name": "label"}
     results = []

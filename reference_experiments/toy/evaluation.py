@@ -55,10 +55,10 @@ def conditional(estimator: ToyEstimator, z: Tensor | None) -> Conditional:
     """The draws of the only model of an estimator at fixed seeds z, (S,); None for a deterministic one."""
 
     def draws(y: Tensor) -> Tensor:
-        if z is None:
-            return estimator(y[:, None])
-        rows = y.repeat_interleave(len(z))[:, None]
-        return estimator(rows, z.repeat(len(y))[:, None]).reshape(len(y), len(z))
+        n_seeds = 1 if z is None else len(z)
+        rows = y.repeat_interleave(n_seeds)[:, None]
+        x_2: Tensor = estimator(rows, None if z is None else z.repeat(len(y))[:, None])
+        return x_2.reshape(len(y), n_seeds)
 
     return draws
 

@@ -156,7 +156,7 @@ def _step(
     penalty, real_logits = r1_penalty(critic, batch())
     critic_total = models * (critic_loss(real_logits, critic(generated)) + config.r1 * penalty)
     optimizers[1].zero_grad()
-    critic_total.backward()  # type: ignore[no-untyped-call]
+    critic_total.backward()
     optimizers[1].step()
 
     y = batch()[:, :1]
@@ -171,6 +171,6 @@ def _step(
         losses["robustness"] = robustness
         total = gan + config.weight * robustness
     optimizers[0].zero_grad()
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     optimizers[0].step()
     return losses

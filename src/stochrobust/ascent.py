@@ -126,14 +126,14 @@ class Found:
 
     Attributes:
         delta: (B, ...) the perturbation kept.
-        value: (B,) the objective there, or None where the last iterate was kept and not scored.
-        trace: (steps + 1, B) the objective along the kept restart (its last row NaN where not scored).
-        restart_values: (restarts, B) the value each restart kept (empty where not scored).
+        value: (B,) the objective there; NaN where the last iterate was kept and not scored.
+        trace: (steps + 1, B) the objective along the kept restart; empty where not scored.
+        restart_values: (restarts, B) the value each restart kept; NaN where not scored.
         stalled: (B,) True where the gradient was exactly zero in every restart, so that nothing was searched.
     """
 
     delta: Tensor
-    value: Tensor | None
+    value: Tensor
     trace: Tensor
     restart_values: Tensor
     stalled: Tensor
@@ -207,6 +207,7 @@ def _climb(
         stalled |= (flat_norm(ball.direction(gradient)) == 0) & (eps > 0)
         delta = ball.project(delta + move(gradient), y, eps)
     if not score:
-        return Found(delta, None, torch.empty(0, len(y)), torch.empty(0, len(y)), stalled)
+        unknown = torch.full_like(eps, torch.nan)
+        return Found(delta, unknown, unknown.new_empty(0, len(y)), unknown[None], stalled)
     offer(objective(delta, False)[0])
     return Found(best_delta, best, torch.stack(trace), best[None], stalled)

@@ -44,7 +44,8 @@ def flat(tensor: Tensor) -> Tensor:
 
 def flat_norm(tensor: Tensor) -> Tensor:
     """The L2 norm of each sample over all its elements, (B,)."""
-    return torch.linalg.vector_norm(flat(tensor), dim=1)
+    norm: Tensor = torch.linalg.vector_norm(flat(tensor), dim=1)
+    return norm
 
 
 def unit(tensor: Tensor) -> Tensor:

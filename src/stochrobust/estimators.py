@@ -74,7 +74,7 @@ def _unwrapped(G: object) -> Iterator[object]:
 def sampler_of(G: Estimator) -> SampleZ | None:
     """``G.sample_z``, also of what a partial, a bound method or a parallel wrapper holds; None if there is none."""
     for layer in _unwrapped(G):
-        sample_z = getattr(layer, "sample_z", None)
+        sample_z: SampleZ | None = getattr(layer, "sample_z", None)
         if callable(sample_z):
             return sample_z
     return None
@@ -130,7 +130,7 @@ def unsynchronised(module: nn.Module | None) -> Iterator[None]:
 @contextmanager
 def held_noise(seed: int, devices: frozenset[torch.device]) -> Iterator[None]:
     """Within, torch's global generators start from ``seed``; afterwards they are where they were."""
-    generators = [torch.random.default_generator, *map(_global_generator, devices)]
+    generators = [torch.default_generator, *map(_global_generator, devices)]
     before = [generator.get_state() for generator in generators]
     try:
         for generator in generators:
@@ -146,9 +146,8 @@ def _global_generator(device: torch.device) -> torch.Generator:
     if device.type == "mps":
         return torch.mps._get_default_mps_generator()
     kind = getattr(torch, device.type)
-    generator: torch.Generator = kind.default_generators[
-        kind.current_device() if device.index is None else device.index
-    ]
+    index = kind.current_device() if device.index is None else device.index
+    generator: torch.Generator = kind.default_generators[index]
     return generator
 
 

@@ -113,7 +113,6 @@ def sensitivity(
         eps, centre = prepare(held, eps, ball)
         clean = finite_outputs(held, None, "at y")
         found = ascend(held, clean, ball, attack, centre, eps, generator)
-        assert found.value is not None  # ascend asks for it
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
         value = fresh.change(found.delta, fresh_clean)
