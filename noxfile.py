@@ -68,6 +68,7 @@ def matrix(session: nox.Session, torch: str) -> None:
 def peers(session: nox.Session) -> None:
     """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
     session.install(*TORCHVISION_PAIR, "torch-fidelity==0.4.*", "piq==0.8.*", "-e", ".[test]")
+    session.run("python", "-c", "import piq, torch_fidelity")  # the tests skip without them
     session.run("pytest", "tests/peers", *session.posargs)
 
 

@@ -33,9 +33,7 @@ class Linear:
         """A random A of the given singular values, in float64."""
         n = len(values)
         left, right = (torch.linalg.qr(torch.randn(n, n, dtype=torch.float64)).Q for _ in range(2))
-        return cls(
-            left @ (torch.tensor(values, dtype=torch.float64)[:, None] * right), torch.randn(n, n_seed).double()
-        )
+        return cls(left @ (torch.tensor(values, dtype=torch.float64)[:, None] * right), torch.randn(n, n_seed).double())
 
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:
         return y @ self.A.T + z @ self.B.T

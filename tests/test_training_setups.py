@@ -71,7 +71,10 @@ def test_compiled_estimator(mode: str) -> None:
     for name, buffer in model.named_buffers():
         assert torch.equal(buffer, statistics[name])
     compiled(Y, Y)  # and the caller's own calls still record
-    assert torch.equal(dict(model.named_buffers())["body.1.num_batches_tracked"], statistics["body.1.num_batches_tracked"] + (mode == "train"))
+    assert torch.equal(
+        dict(model.named_buffers())["body.1.num_batches_tracked"],
+        statistics["body.1.num_batches_tracked"] + (mode == "train"),
+    )
 
 
 @pytest.mark.parametrize("max_batch", [None, 2])

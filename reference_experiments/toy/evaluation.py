@@ -172,7 +172,7 @@ def theorem1(
     for name, estimate in cases:
         y = disk(n, generator)[:, 0].double()
         x_hat = estimate(y)
-        given = y[:n_inputs].repeat_interleave(n_given)
+        given = disk(n_inputs, generator)[:, 0].double().repeat_interleave(n_given)
         groups = (t.reshape(n_inputs, n_given, 2) for t in (estimate(given), posterior(given)))
         rows.append({
             "estimator": name,

@@ -32,6 +32,7 @@ class ToyTraining:
         eps: radius of the attack.
         r1: coefficient of the critic's gradient penalty, without 1/2 (A8).
         lr: learning rate of both Adams, with betas (0, 0.9).
+        width: of the four hidden layers of both networks (Table 2).
         z_law: law of the seed (A6).
         n_train: size of each training set.
         n_models: training seeds trained side by side.
@@ -48,13 +49,16 @@ class ToyTraining:
     eps: float = 1e-3
     r1: float = 10.0
     lr: float = 1e-4
+    width: int = 512
     z_law: Literal["uniform", "normal"] = "uniform"
     n_train: int = 100_000
     n_models: int = 3
     seed: int = 0
 
 
-WIDTHS = (2, 512, 512, 512, 512, 1)
+def widths(config: ToyTraining) -> tuple[int, ...]:
+    """Of the layers of both networks, input first."""
+    return (2, *(config.width,) * 4, 1)
 
 
 class ToyEstimator(nn.Module):
@@ -65,7 +69,7 @@ class ToyEstimator(nn.Module):
 
     def __init__(self, config: ToyTraining) -> None:
         super().__init__()
-        self.network = MLPs(config.n_models, WIDTHS)
+        self.network = MLPs(config.n_models, widths(config))
         self.law = torch.rand if config.z_law == "uniform" else torch.randn
         self.sample_z: Callable[..., Tensor] | None = self.draw if config.stochastic else None
 
@@ -98,7 +102,7 @@ def train(
         device: where to train.
         checkpoint: file to save to and resume from; None keeps nothing.
         save_every: steps between checkpoints.
-        progress: called with the step and the losses at each checkpoint's step and at the end.
+        progress: called with the step and the losses a hundred times and at each checkpoint.
 
     Returns:
         The estimator, one copy per training seed, in eval mode.
@@ -109,7 +113,7 @@ def train(
     """
     torch.manual_seed(config.seed)
     generator = torch.Generator(device).manual_seed(config.seed)
-    estimator, critic = ToyEstimator(config).to(device), MLPs(config.n_models, WIDTHS).to(device)
+    estimator, critic = ToyEstimator(config).to(device), MLPs(config.n_models, widths(config)).to(device)
     optimizers = [torch.optim.Adam(net.parameters(), config.lr, betas=(0.0, 0.9)) for net in (estimator, critic)]
     data = torch.stack([disk(config.n_train, generator) for _ in range(config.n_models)])
     parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
@@ -123,11 +127,12 @@ def train(
         start = state["step"]
     for step in range(start, config.steps):
         losses = _step(config, step, estimator, critic, optimizers, data, generator)
-        if (step + 1) % save_every == 0 or step + 1 == config.steps:
+        save = (step + 1) % save_every == 0 or step + 1 == config.steps
+        if save or (step + 1) % max(1, config.steps // 100) == 0:
             stats = {name: float(loss.detach()) / config.n_models for name, loss in losses.items()}
             if not all(map(torch.isfinite, map(torch.tensor, stats.values()))):
                 raise FloatingPointError(f"a loss is not finite at step {step + 1}: {stats}; last good: {checkpoint}")
-            if checkpoint is not None:
+            if save and checkpoint is not None:
                 states = {name: part.state_dict() for name, part in parts.items()}
                 more = {"config": asdict(config), "step": step + 1, "generator": generator.get_state()}
                 save_checkpoint(checkpoint, states | more)

@@ -269,6 +269,25 @@ def test_a_distance_does_not_depend_on_the_company_it_is_computed_in(d: int) -> 
     assert together.tolist() == pytest.approx(exact, rel=1e-15)
 
 
+@given(value=st.floats(0, 1e300), dtype=st.sampled_from([torch.float32, torch.float64]))
+def test_rounding_to_either_side(value: float, dtype: torch.dtype) -> None:
+    exact = torch.tensor(value, dtype=torch.float64)
+    up, down = _distances.above(exact, dtype), _distances.below(exact, dtype)
+    tiny = torch.finfo(dtype).tiny
+    assert float(down) - tiny <= value <= float(up) + tiny
+    assert math.isfinite(float(down))
+    if tiny < value < 1e38:
+        assert float(up) - float(down) < 8 * torch.finfo(dtype).eps * value
+
+
+def test_equal_rows_are_found() -> None:
+    features = torch.tensor([[1.0, 0.0], [2.0, 3.0], [1.0, -0.0], [1.0, 0.0], [3.0, 2.0]])
+    rows = _distances.distinct_rows(features)
+    assert len(rows) == 3
+    assert torch.equal(features[rows.first][rows.group], features)
+    assert rows.count[rows.group].tolist() == [3, 1, 3, 3, 1]
+
+
 class Largest(TorchDispatchMode):
     """The most elements that any result had, and the dtypes of the products."""
 
@@ -328,6 +347,7 @@ def test_float64_products_tell_apart_what_float32_ones_do_not(
     settled_pairs.clear()
     assert largest((real, noisy)).product_dtypes == {torch.float32, torch.float64}
     assert sum(settled_pairs) < 40 * n < n * n / 2 / 2  # the pairs within the two clusters
+    assert largest((real + 1000, other + 1000)).product_dtypes == {torch.float32}, "centring takes an offset away"
     assert largest((real.double(), other.double())).product_dtypes == {torch.float64}
     assert largest((real.half(), other.half())).product_dtypes == {torch.float32}
 

@@ -1,0 +1,82 @@
+"""``python -m reference_experiments STUDY [--preset NAME] [--field value ...]``: from data to table and figures."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+from reference_experiments.runs import Record, shell_command
+
+RESULTS = Path(__file__).parent / "results"
+RUNS = Path("runs")
+
+
+def main(arguments: list[str]) -> None:
+    """Run one study."""
+    parser = argparse.ArgumentParser(prog="python -m reference_experiments", description=__doc__)
+    studies = parser.add_subparsers(dest="study", required=True, metavar="STUDY")
+    _add_toy(
+        studies.add_parser("toy", help="sections 4 and 5.1, appendices B.1, C, D and E.1; Figures 2, 4, 5, Tables 2, 3")
+    )
+    _add_demo(
+        studies.add_parser("demo", help="four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes")
+    )
+    options = parser.parse_args(arguments)
+    options.run(options)
+
+
+def _add_toy(parser: argparse.ArgumentParser) -> None:
+    from reference_experiments.presets import TOY
+    from reference_experiments.toy.training import ToyTraining
+
+    parser.add_argument("--preset", choices=TOY, default="quick")
+    parser.add_argument("--out", type=Path, help="folder of the results (default: beside this package, by preset)")
+    parser.add_argument("--runs", type=Path, help="folder of the checkpoints (default: runs/toy-PRESET)")
+    parser.add_argument("--workers", type=int, default=2, help="arms trained side by side")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--weight", type=float, help="lambda_R of the two robust arms")
+    hints = get_type_hints(ToyTraining)
+    for field in fields(ToyTraining):
+        if field.name in ("stochastic", "weight"):  # what tells the four arms apart
+            continue
+        choices = get_args(hints[field.name]) or None
+        kind = str if choices else hints[field.name]
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", type=kind, choices=choices, help=f"default: {field.default}"
+        )
+
+    def run(options: argparse.Namespace) -> None:
+        from reference_experiments.toy.study import run as study
+
+        preset = TOY[options.preset]
+        given = {field.name: getattr(options, field.name, None) for field in fields(ToyTraining)}
+        weight = given.pop("weight")
+        base = replace(preset.base, **{name: value for name, value in given.items() if value is not None})
+        preset = replace(preset, base=base, weight=preset.weight if weight is None else weight)
+        out = options.out or RESULTS / f"toy-{options.preset}"
+        runs = options.runs or RUNS / f"toy-{options.preset}"
+        study(preset, out, Record(shell_command()), runs=runs, workers=options.workers, device=options.device)
+        print((out / "table.md").read_text())
+        print(f"Results: {out}")
+
+    parser.set_defaults(run=run)
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", default="demo")
+    parser.add_argument("--out", type=Path, default=RUNS / "demo", help="folder of the results")
+    parser.add_argument("--seed", type=int, default=0)
+
+    def run(options: argparse.Namespace) -> None:
+        from reference_experiments.digits.demo import main as demo
+
+        demo(options.preset, options.out, options.seed)
+
+    parser.set_defaults(run=run)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

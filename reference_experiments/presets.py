@@ -1,0 +1,48 @@
+"""Every published setting by name, and its scaled-down rows. What the paper leaves open is marked by its spec entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reference_experiments.toy.training import ToyTraining
+
+
+@dataclass(frozen=True)
+class ToyPreset:
+    """The toy study: settings common to its four arms, lambda_R of the two robust ones, and how much is measured.
+
+    Attributes:
+        base: settings of every arm.
+        weight: lambda_R of the robust arms, on change^2 / eps^2 (A4).
+        n_inputs: inputs of the exhaustive search.
+        n_validation: inputs of the 4-step attack.
+        n_draws: draws of 1000 points for precision and recall.
+        n_points: points of the exact W2 between samples.
+    """
+
+    base: ToyTraining
+    weight: float = 1e-3
+    n_inputs: int = 500
+    n_validation: int = 10_000
+    n_draws: int = 10
+    n_points: int = 1000
+
+
+def _toy(steps: int, n_models: int, n_seeds: int, lr: float = 1e-4) -> ToyTraining:
+    return ToyTraining(stochastic=False, steps=steps, n_models=n_models, n_seeds=n_seeds, lr=lr)
+
+
+TOY = {
+    #                       steps, training seeds, n_seeds, lr
+    "paper": ToyPreset(_toy(20_000, 1, 50)),
+    "quick": ToyPreset(_toy(2_500, 3, 4, lr=5e-4), n_validation=1000, n_inputs=300),
+    "smoke": ToyPreset(_toy(3, 2, 2), n_validation=20, n_inputs=10, n_draws=2, n_points=30),
+}
+
+ARMS = {
+    "ErraticGAN": (False, False),
+    "RobustGAN": (False, True),
+    "StoGAN": (True, False),
+    "RobustStoGAN": (True, True),
+}
+"""Name in the paper's Figure 2 -> (stochastic, robust)."""

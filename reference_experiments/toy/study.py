@@ -1,0 +1,139 @@
+"""The toy study from training to table and figures: ``python -m reference_experiments toy``."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reference_experiments.presets import ARMS, ToyPreset
+from reference_experiments.runs import Record, write_atomically, write_json
+from reference_experiments.toy import figures, report
+from reference_experiments.toy.data import Ellipses, disk, square, zigzag, zigzag_transport
+from reference_experiments.toy.evaluation import (
+    distance,
+    evaluate_gan,
+    evaluate_sine,
+    posterior_sensitivity,
+    quality,
+    theorem1,
+)
+from reference_experiments.toy.training import ToyEstimator, ToyTraining, train
+
+ZIGZAG_FREQUENCIES = (1, 2, 4, 8, 16)
+
+
+def arm(preset: ToyPreset, name: str) -> ToyTraining:
+    """The training settings of one of the four arms: they differ in the seed and the weight, in nothing else."""
+    stochastic, robust = ARMS[name]
+    return replace(preset.base, stochastic=stochastic, weight=preset.weight if robust else 0.0)
+
+
+def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: int = 2, device: str = "cpu") -> None:
+    """Train (or resume) the four arms, evaluate everything, write results.json, table.md and the figures.
+
+    Args:
+        preset: what to train and how much to measure.
+        out: folder of the results.
+        record: begun when the command was.
+        runs: folder of the checkpoints; an interrupted command takes up there.
+        workers: arms trained side by side, one thread each.
+        device: where to train.
+    """
+    jobs = [(arm(preset, name), preset, runs / f"{name}.pt", device) for name in ARMS]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        # The longest first: the stochastic robust arm makes n_seeds times the passes of the others.
+        done = dict(zip(reversed(ARMS), pool.map(_train_and_evaluate, reversed(jobs)), strict=True))
+    generator = torch.Generator().manual_seed(preset.base.seed)
+    results: dict[str, Any] = {
+        "settings": asdict(preset),
+        "gans": {name: {"steps": done[name]["steps"], "models": done[name]["models"]} for name in ARMS},
+        "hand_made": {
+            str(alpha): evaluate_sine(alpha, preset.base.eps, generator, preset.n_draws) for alpha in (1.0, 50.0)
+        },
+        "posterior_sensitivity": posterior_sensitivity(preset.base.eps, generator),
+        "theorem_1": theorem1(generator, n=preset.n_points),
+        "zigzag": [_zigzag(f, preset.n_points, generator) for f in ZIGZAG_FREQUENCIES],
+        "zigzag_floor": distance(square(preset.n_points, generator), square(preset.n_points, generator)),
+        "ellipses": _ellipses(preset.n_draws, generator),
+        "parameters": sum(p.numel() for p in ToyEstimator(replace(preset.base, n_models=1)).parameters()),
+    }
+    results["record"] = record.finished(device, seed=preset.base.seed)
+    write_json(out / "results.json", results)
+    write_atomically(out / "table.md", report.table(results))
+    figures.figure2(out / "figure2.png", {name: done[name]["drawing"] for name in ARMS}, results)
+    figures.figure4(out / "figure4.png", Ellipses(), results["ellipses"])
+    figures.figure5(out / "figure5.png", results)
+    figures.appendix_d(out / "appendix_d.png", results)
+
+
+def _train_and_evaluate(job: tuple[ToyTraining, ToyPreset, Path, str]) -> dict[str, Any]:
+    """One arm, in a process of its own."""
+    from tqdm import tqdm
+
+    config, preset, checkpoint, device = job
+    torch.set_num_threads(1)  # side by side, one core each: threads of small products wait for one another
+    name = checkpoint.stem
+    with tqdm(total=config.steps, desc=name, mininterval=1.0) as bar:
+
+        def progress(step: int, stats: dict[str, float]) -> None:
+            bar.update(step - bar.n)
+            bar.set_postfix(stats)
+
+        estimator = train(config, device, checkpoint, save_every=min(500, config.steps), progress=progress)
+    models = []
+    for index in range(config.n_models):
+        one = only(estimator, config, index).to("cpu")
+        generator = torch.Generator().manual_seed(1000 * config.seed + index)
+        models.append(
+            evaluate_gan(
+                one, config.z_law, config.eps, generator, n_seeds=preset.base.n_seeds, n_draws=preset.n_draws,
+                n_validation=preset.n_validation, n_inputs=preset.n_inputs,
+            )
+        )  # fmt: skip
+    return {"models": models, "steps": config.steps, "drawing": _drawing(only(estimator, config, 0).to("cpu"))}
+
+
+def only(estimator: ToyEstimator, config: ToyTraining, index: int) -> ToyEstimator:
+    """One training seed's model as an estimator of its own."""
+    one = ToyEstimator(replace(config, n_models=1))
+    with torch.no_grad():
+        for mine, theirs in zip(one.parameters(), estimator.parameters(), strict=True):
+            mine.copy_(theirs[index : index + 1])
+    return one.eval()
+
+
+@torch.no_grad()
+def _drawing(estimator: ToyEstimator) -> dict[str, Tensor]:
+    """What Figure 2 shows of an estimator: its outputs all along y, and 100 samples."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.linspace(-1, 1, 3000)[:, None]
+    return {
+        "support": estimator.restore(y, generator),
+        "samples": estimator.restore(disk(100, generator)[:, :1], generator),
+    }
+
+
+def _zigzag(f: int, n: int, generator: torch.Generator) -> dict[str, float]:
+    """App. C at one frequency: the cost of its transport, which bounds W2^2, and W2^2 of two samples."""
+    x = square(200 * n, generator).double()
+    cost = (x - zigzag_transport(x, f)).square().sum(1).mean()
+    x_hat = zigzag(square(n, generator)[:, 0], f)
+    return {
+        "f": f, "transport_cost": float(cost), "exact_cost": 1 / (24 * f**2),
+        "w2": distance(square(n, generator), x_hat),
+    }  # fmt: skip
+
+
+def _ellipses(n_draws: int, generator: torch.Generator) -> dict[str, dict[str, float]]:
+    """App. B.1: precision and recall of the two hand-made estimators."""
+    region = Ellipses()
+    return {
+        name: quality(lambda g, e=estimate: e(region.sample(1000, g)[:, 0]), region.sample, generator, n_draws)
+        for name, estimate in (("X_1", region.one_side), ("X_2", region.both_sides))
+    }
