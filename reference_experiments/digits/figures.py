@@ -73,11 +73,11 @@ def _draw(axes: Axes, image: Tensor, name: str) -> None:
     """One image; what is not known of an input is left blue."""
     pixels = image.reshape(SIDE, SIDE)
     if name == "std":
-        axes.imshow(pixels, cmap="inferno", vmin=0, vmax=STD_TOP)
+        axes.imshow(pixels.numpy(), cmap="inferno", vmin=0, vmax=STD_TOP)
     elif name == "input":
         colours = pixels[..., None].repeat(1, 1, 3)
         colours[~observed().reshape(SIDE, SIDE)] = torch.tensor([0.55, 0.67, 0.85])
-        axes.imshow(colours)
+        axes.imshow(colours.numpy())
     else:
-        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])

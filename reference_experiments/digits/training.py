@@ -43,7 +43,7 @@ class DigitTraining:
         steps, batch: of the estimator and of the critic, in turn.
         r1: coefficient of the critic's gradient penalty, without 1/2.
         lr: learning rate of both Adams at first; it falls to 0 along a half cosine.
-        width, depth, z_dims, y_gain, z_gain: of the networks, see :class:`DigitEstimator`.
+        width, depth, z_dims, waves, frequency, z_gain: of the networks, see :class:`DigitEstimator`.
     """
 
     weight: float = 500.0
@@ -57,8 +57,9 @@ class DigitTraining:
     width: int = 256
     depth: int = 3
     z_dims: int = 16
-    y_gain: float = 1.0
-    z_gain: float = 1.0
+    waves: int = 64
+    frequency: float = 4.0
+    z_gain: float = 0.1
 
     @property
     def eps(self) -> float:
@@ -70,7 +71,7 @@ def build_estimator(config: DigitTraining, arm: Arm) -> Consistent:
     """An untrained estimator whose outputs keep the observed pixels."""
     network = DigitEstimator(
         N_PIXELS, stochastic=arm.stochastic, width=config.width, depth=config.depth, z_dims=config.z_dims,
-        y_gain=config.y_gain, z_gain=config.z_gain,
+        waves=config.waves, frequency=config.frequency, z_gain=config.z_gain,
     )  # fmt: skip
     return Consistent(network, InpaintingProjector(observed()))
 

@@ -24,16 +24,28 @@ class DigitEstimator(nn.Module):
         stochastic: whether it draws seeds; else z = 0, in the same network.
         width, depth: of the hidden layers.
         z_dims: length of a seed.
-        y_gain, z_gain: what the two inputs are multiplied by. At first the network reacts to y much more than to z, as
-            a deep network does to which noise is merely added.
+        waves, frequency: the network also sees so many sines of random projections of y, ``sin(frequency * P y)``. They
+            make it react to small changes of y as sharply as deep networks do, should that serve its loss.
+        z_gain: what z is multiplied by: a small one makes it at first the weaker of the two inputs.
     """
 
     def __init__(
-        self, n_pixels: int, *, stochastic: bool, width: int, depth: int, z_dims: int, y_gain: float, z_gain: float
+        self,
+        n_pixels: int,
+        *,
+        stochastic: bool,
+        width: int,
+        depth: int,
+        z_dims: int,
+        waves: int,
+        frequency: float,
+        z_gain: float,
     ) -> None:
         super().__init__()
-        self.z_dims, self.y_gain, self.z_gain = z_dims, y_gain, z_gain
-        self.network = mlp(n_pixels + z_dims, *[width] * depth, n_pixels)
+        self.z_dims, self.z_gain = z_dims, z_gain
+        self.projections: Tensor
+        self.register_buffer("projections", frequency * torch.randn(n_pixels, waves))
+        self.network = mlp(n_pixels + waves + z_dims, *[width] * depth, n_pixels)
         self.sample_z = self.draw if stochastic else None
 
     def draw(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -43,5 +55,5 @@ class DigitEstimator(nn.Module):
     def forward(self, y: Tensor, z: Tensor | None = None) -> Tensor:
         """(N, n_pixels) and (N, z_dims) -> (N, n_pixels)."""
         seed = y.new_zeros(len(y), self.z_dims) if z is None else z
-        output: Tensor = self.network(torch.cat([self.y_gain * y, self.z_gain * seed], 1))
+        output: Tensor = self.network(torch.cat([y, (y @ self.projections).sin(), self.z_gain * seed], 1))
         return output.sigmoid()

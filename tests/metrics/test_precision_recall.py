@@ -340,7 +340,7 @@ def test_float64_products_tell_apart_what_float32_ones_do_not(
 ) -> None:
     for name, size in (("_ROWS", 128), ("_COLUMNS", 64), ("_SLICE", 32)):
         monkeypatch.setattr(_neighbours, name, size)
-    n = 800
+    n = 500
     real, other = normal(n, 32), normal(n, 32, seed=1)
     noisy = chosen(other[:2], n) + 1e-4 * normal(n, 32, seed=2)
     assert largest((real, other)).product_dtypes == {torch.float32}

@@ -1,0 +1,59 @@
+"""The paper's U-Net estimator (Figure 6), as far as its caption and lettering fix it; the rest is spec 5.3's default."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, max_pool2d
+
+Seeds = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def double_conv(n_in: int, n_out: int) -> nn.Sequential:
+    """Convolution, batch normalisation, ReLU, twice; no bias before a normalisation."""
+    layers: list[nn.Module] = []
+    for n_channels in (n_in, n_out):
+        layers += [nn.Conv2d(n_channels, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+class UNet(nn.Module):
+    """``G(y, z)`` with a one-channel noise map concatenated before each of four down blocks.
+
+    Args:
+        s: width of the first block; the paper's 24 (CelebA) and 32 (ImageNet).
+        stochastic: whether ``sample_z`` draws seeds; a deterministic estimator gets zeros, with the same weights.
+    """
+
+    def __init__(self, s: int = 24, *, stochastic: bool = True) -> None:
+        super().__init__()
+        widths = (s, 2 * s, 4 * s, 8 * s, 8 * s)
+        self.stem = double_conv(3, s)
+        self.down = nn.ModuleList(double_conv(widths[i] + 1, widths[i + 1]) for i in range(4))
+        outputs = (s, s, 2 * s, 4 * s)
+        self.up = nn.ModuleList(
+            double_conv((widths[4] if i == 3 else outputs[i + 1]) + widths[i] + 1, outputs[i]) for i in range(4)
+        )
+        self.last = nn.Conv2d(s, 3, 1)
+        self.stochastic = stochastic
+
+    def sample_z(self, y: Tensor, generator: torch.Generator | None = None) -> Seeds:
+        """Four noise maps per row of y, at its size and a half, a quarter and an eighth of it."""
+        law = torch.randn if self.stochastic else torch.zeros
+        more = {"generator": generator} if self.stochastic else {}
+        height, width = y.shape[2:]
+        shapes = [(len(y), 1, height >> level, width >> level) for level in range(4)]
+        first, second, third, fourth = (law(shape, dtype=y.dtype, device=y.device, **more) for shape in shapes)
+        return first, second, third, fourth
+
+    def forward(self, y: Tensor, z: Seeds) -> Tensor:
+        """(B, 3, H, W) inputs, H and W multiples of 16, and seeds -> (B, 3, H, W) outputs, without activation."""
+        features, skips = self.stem(y), []
+        for noise, block in zip(z, self.down, strict=True):
+            skips.append(torch.cat([features, noise], 1))
+            features = block(max_pool2d(skips[-1], 2))
+        for skip, block in zip(reversed(skips), reversed(self.up), strict=True):
+            larger = interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
+            features = block(torch.cat([larger, skip], 1))
+        output: Tensor = self.last(features)
+        return output
