@@ -326,6 +326,35 @@ def test_the_sizes_of_blocks_bound_them() -> None:
     assert largest((normal(400, 2), normal(400, 2, seed=1))).elements < 400 * 60
 
 
+def test_ties_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a simplex every pair may be one of nearest neighbours, however precise the products."""
+    for module, name, size in (
+        (_neighbours, "_ROWS", 64),
+        (_neighbours, "_COLUMNS", 32),
+        (_distances, "_CHUNK", 2**14),
+    ):
+        monkeypatch.setattr(module, name, size)
+    n = 400
+    simplex = torch.eye(n)
+    observed = largest((simplex, simplex[:10] + 5))
+    assert observed.elements <= 64 * n < n * n / 6
+
+
+def test_few_pairs_are_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    original = _distances.positions
+
+    def counted(mask: Tensor) -> Sets:
+        row, column = original(mask)
+        counts.append(len(row))
+        return row, column
+
+    monkeypatch.setattr(_neighbours, "positions", counted)
+    n = 3000
+    precision_recall(real=normal(n, 16), generated=normal(n, 16, seed=1))
+    assert sum(counts) < 2 * n * 3 * 8  # two sets, k = 3, and a few per block
+
+
 @pytest.mark.parametrize("kind", ["random", "collapsed", "modes", "memorised"])
 def test_few_distances_are_summed_one_by_one(kind: str, settled_pairs: list[int]) -> None:
     n, d = 1500, 256
