@@ -1,4 +1,4 @@
-"""The paper's U-Net estimator (Figure 6), as far as its caption and lettering fix it; the rest is spec 5.3's default."""
+"""The paper's U-Net (Figure 6), as far as its caption and lettering fix it; the rest is spec 5.3's default."""
 
 from __future__ import annotations
 
@@ -39,11 +39,9 @@ class UNet(nn.Module):
 
     def sample_z(self, y: Tensor, generator: torch.Generator | None = None) -> Seeds:
         """Four noise maps per row of y, at its size and a half, a quarter and an eighth of it."""
-        law = torch.randn if self.stochastic else torch.zeros
-        more = {"generator": generator} if self.stochastic else {}
         height, width = y.shape[2:]
-        shapes = [(len(y), 1, height >> level, width >> level) for level in range(4)]
-        first, second, third, fourth = (law(shape, dtype=y.dtype, device=y.device, **more) for shape in shapes)
+        maps = [torch.zeros(len(y), 1, height >> i, width >> i, dtype=y.dtype, device=y.device) for i in range(4)]
+        first, second, third, fourth = [m.normal_(generator=generator) for m in maps] if self.stochastic else maps
         return first, second, third, fourth
 
     def forward(self, y: Tensor, z: Seeds) -> Tensor:

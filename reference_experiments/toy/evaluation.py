@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -140,7 +141,7 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 def theorem1(
     generator: torch.Generator, *, n: int = 1000, n_inputs: int = 40, n_given: int = 200
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Theorem 1, numerically: distance to the posterior vanishes where quality and consistency are both perfect.
 
     Each row: ``W2^2(p_X, p_X_hat)`` on n points, the root mean square of ``D(x_hat) - y``, and the mean over y of
@@ -168,7 +169,7 @@ def theorem1(
         ("erratic, alpha = 50: consistent, imperfect quality", lambda y: sine_estimator(y, 50.0)),
         ("posterior mean: consistent, imperfect quality", lambda y: sine_estimator(y, 0.0)),
     ]
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for name, estimate in cases:
         y = disk(n, generator)[:, 0].double()
         x_hat = estimate(y)

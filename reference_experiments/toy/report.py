@@ -49,9 +49,9 @@ def _quality(results: dict[str, Any]) -> list[str]:
     lines = ["### Figure 2: precision and recall (k = 5, 1000 points, no features)", ""]
     lines += header("estimator", "paper P / R", "ours P", "ours R", "std of x_2 given y")
     for alpha, name in (("1.0", "X_Robust, alpha = 1"), ("50.0", "X_Erratic, alpha = 50")):
-        paper, ours = PAPER_SINE[alpha], results["hand_made"][alpha]
+        printed, ours = PAPER_SINE[alpha], results["hand_made"][alpha]
         draws = [f"{ours[m]:.3f} (draws ± {ours[m + '_sd']:.3f})" for m in ("precision", "recall")]
-        lines.append(row(name, f"{paper[0]:.2f} / {paper[1]:.2f}", *draws, 0))
+        lines.append(row(name, f"{printed[0]:.2f} / {printed[1]:.2f}", *draws, 0))
     for arm, paper in PAPER.items():
         numbers = [spread(column(results, arm, field)) for field in ("precision", "recall", "std")]
         lines.append(row(arm, f"{paper[0]:.2f} / {paper[1]:.3g}", *numbers))

@@ -134,6 +134,6 @@ def _ellipses(n_draws: int, generator: torch.Generator) -> dict[str, dict[str, f
     """App. B.1: precision and recall of the two hand-made estimators."""
     region = Ellipses()
     return {
-        name: quality(lambda g, e=estimate: e(region.sample(1000, g)[:, 0]), region.sample, generator, n_draws)
-        for name, estimate in (("X_1", region.one_side), ("X_2", region.both_sides))
+        "X_1": quality(lambda g: region.one_side(region.sample(1000, g)[:, 0]), region.sample, generator, n_draws),
+        "X_2": quality(lambda g: region.both_sides(region.sample(1000, g)[:, 0]), region.sample, generator, n_draws),
     }

@@ -75,7 +75,7 @@ def test_files_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def full_disk(*arguments: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(runs.os, "replace", full_disk)
+    monkeypatch.setattr("os.replace", full_disk)
     with pytest.raises(OSError, match="No space"):
         runs.write_json(path, {"a": 2})
     with pytest.raises(OSError, match="No space"):

@@ -74,8 +74,8 @@ def test_checkpoint_of_another_run_or_half_a_file_is_refused(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "change",
     [
-        {"weight": 0.0}, {"weight": 10.0}, {"reduction": "sum"}, {"every": 3}, {"batch": 4}, {"n_seeds": 1}, {"eps": 0.1},
-        {"r1": 0.0}, {"lr": 1e-3}, {"z_law": "normal"}, {"n_train": 20}, {"seed": 1}, {"stochastic": False},
+        {"weight": 0.0}, {"weight": 10.0}, {"reduction": "sum"}, {"every": 3}, {"batch": 4}, {"n_seeds": 1},
+        {"eps": 0.1},        {"r1": 0.0}, {"lr": 1e-3}, {"z_law": "normal"}, {"n_train": 20}, {"seed": 1}, {"stochastic": False},
     ],
 )  # fmt: skip
 def test_every_setting_counts(change: dict[str, Any]) -> None:
