@@ -123,9 +123,7 @@ def main() -> None:
     base = peak_memory("nothing", options) if options.device == "cpu" else 0.0
     del cases["nothing"]
     print(f"U-Net s={options.width}, {options.size} x {options.size}, batch {options.batch}, {options.seeds} seeds,")
-    print(
-        f"{options.device}, {options.threads} thread(s), torch {torch.__version__}, {options.repeats} interleaved rounds\n"
-    )
+    print(f"{options.device}, {options.threads} thread(s), torch {torch.__version__}, {options.repeats} rounds\n")
     print("| case | seconds (median) | times the bare passes | peak memory, MiB |\n| --- | --- | --- | --- |")
     for name, (seconds, ratio) in medians(cases, options.repeats, options.device).items():
         memory = f"{peak_memory(name, options) - base:.0f}" if options.device == "cpu" else ""

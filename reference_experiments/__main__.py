@@ -37,6 +37,7 @@ def _add_toy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, help="folder of the checkpoints (default: runs/toy-PRESET)")
     parser.add_argument("--workers", type=int, default=2, help="arms trained side by side")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--readings", action="store_true", help="try what the paper leaves open instead")
     parser.add_argument("--weight", type=float, help="lambda_R of the two robust arms")
     hints = get_type_hints(ToyTraining)
     for field in fields(ToyTraining):
@@ -48,8 +49,8 @@ def _add_toy(parser: argparse.ArgumentParser) -> None:
             f"--{field.name.replace('_', '-')}", type=kind, choices=choices, help=f"default: {field.default}"
         )
 
-    def run(options: argparse.Namespace) -> None:
-        from reference_experiments.toy.study import run as study
+    def start(options: argparse.Namespace) -> None:
+        from reference_experiments.toy import readings, study
 
         preset = TOY[options.preset]
         given = {field.name: getattr(options, field.name, None) for field in fields(ToyTraining)}
@@ -58,11 +59,12 @@ def _add_toy(parser: argparse.ArgumentParser) -> None:
         preset = replace(preset, base=base, weight=preset.weight if weight is None else weight)
         out = options.out or RESULTS / f"toy-{options.preset}"
         runs = options.runs or RUNS / f"toy-{options.preset}"
-        study(preset, out, Record(shell_command()), runs=runs, workers=options.workers, device=options.device)
-        print((out / "table.md").read_text())
+        run, written = (readings.run, "readings.md") if options.readings else (study.run, "table.md")
+        run(preset, out, Record(shell_command()), runs=runs, workers=options.workers, device=options.device)
+        print((out / written).read_text())
         print(f"Results: {out}")
 
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=start)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:

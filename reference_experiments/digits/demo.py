@@ -75,6 +75,7 @@ def main(preset: str, out: Path, seed: int) -> None:
     """
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is better known now than in minutes
     record = Record(shell_command())
     chosen = PRESETS[preset]
     trained = train_all(chosen, seed)
@@ -104,7 +105,14 @@ def train_all(preset: Preset, seed: int) -> list[Trained]:
 
 def _watched(models: Iterator[Trained], total: int) -> Iterator[Trained]:
     with tqdm(models, total=total, desc="models", position=0) as bar:
-        yield from bar
+        for model in bar:
+            row = model.row
+            bar.write(f"{_name(model.task)}: recall {row['recall']:.2f}, Fréchet distance {row['frechet']:.2f}")
+            yield model
+
+
+def _name(task: Task) -> str:
+    return f"{task.arm.name}, seed {task.seed}"
 
 
 def _start_worker(lock: Any) -> None:
@@ -115,7 +123,7 @@ def _start_worker(lock: Any) -> None:
 def _work(task: Task) -> Trained:
     digits, config = load_digits(), task.preset.training
     place = multiprocessing.current_process()._identity
-    name = f"{task.arm.name}, seed {task.seed}"
+    name = _name(task)
     with tqdm(total=config.steps, desc=f"{name:35}", position=place[0] if place else 1, leave=False) as bar:
 
         def progress(step: int, losses: dict[str, float]) -> None:

@@ -24,9 +24,9 @@ from stochrobust import (
 )
 
 COMPARED = (
-    "the validation digits (500 in full) with one restoration of each, fresh seeds, mean of several draws; Fréchet "
-    "distance, precision and recall (k = 3) are of raw pixels; the per-pixel std is the mean over the missing and the "
-    "observed pixels alike"
+    "the validation digits with one restoration of each, the mean of several draws of the seeds; Fréchet distance, "
+    "precision and recall (k = 3) are of raw pixels, not of features; the per-pixel std is the mean over all pixels, "
+    "the observed ones included"
 )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from reference_experiments.digits.data import SIDE, observed
 from reference_experiments.digits.evaluation import std_map
 from reference_experiments.digits.training import Arm, restore
-from stochrobust import EVALUATION, Consistent, sensitivity
+from stochrobust import EVALUATION, Consistent, psnr_from_eps, sensitivity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,9 @@ def render(models: dict[Arm, Consistent], x: Tensor, eps: float, seed: int = 0) 
                 _draw(axes[row, column], image, name)
             axes[0, column].set_title(name, fontsize=8)
     figure.suptitle(
-        "Completing digits from their two bottom rows; the same attack radius for all", fontsize=13, y=0.985
+        f"Completing digits from their two bottom rows; attacks of {psnr_from_eps(eps, SIDE**2):.0f} dB",
+        fontsize=13,
+        y=0.985,
     )
     content = BytesIO()
     figure.savefig(content, format="png", dpi=100)

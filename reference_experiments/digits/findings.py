@@ -129,5 +129,5 @@ def _variety(erratic: Statistic, robust: Statistic) -> str:
     """Whether the seeds do anything."""
     state = "has collapsed" if erratic.mean < COLLAPSED else "has not collapsed"
     figures = f"{robust.text(3)} against {erratic.text(3)}"
-    ratio = f"{robust.mean / erratic.mean:.1f} times that" if erratic.mean > 0 else "not zero as that"
-    return f"The erratic stochastic GAN {state}; the robust one's per-pixel std is {ratio} of the erratic ({figures})."
+    ratio = f"{robust.mean / erratic.mean:.1f} times as high" if erratic.mean > 0 else "another"
+    return f"The erratic stochastic GAN {state}; the robust one's per-pixel std is {ratio} ({figures})."

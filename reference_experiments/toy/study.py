@@ -48,7 +48,7 @@ def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: in
     jobs = [(arm(preset, name), preset, runs / f"{name}.pt", device) for name in ARMS]
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         # The longest first: the stochastic robust arm makes n_seeds times the passes of the others.
-        done = dict(zip(reversed(ARMS), pool.map(_train_and_evaluate, reversed(jobs)), strict=True))
+        done = dict(zip(reversed(ARMS), pool.map(train_and_evaluate, reversed(jobs)), strict=True))
     generator = torch.Generator().manual_seed(preset.base.seed)
     results: dict[str, Any] = {
         "settings": asdict(preset),
@@ -72,7 +72,7 @@ def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: in
     figures.appendix_d(out / "appendix_d.png", results)
 
 
-def _train_and_evaluate(job: tuple[ToyTraining, ToyPreset, Path, str]) -> dict[str, Any]:
+def train_and_evaluate(job: tuple[ToyTraining, ToyPreset, Path, str]) -> dict[str, Any]:
     """One arm, in a process of its own."""
     from tqdm import tqdm
 

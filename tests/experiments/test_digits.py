@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from reference_experiments.digits.data import N_VALIDATION, load_digits, observed
 from reference_experiments.digits.demo import main
 from reference_experiments.digits.evaluation import Protocol, measure, raw_pixel_frechet, realism, robustness, std_map
+from reference_experiments.digits.figures import model_panels
 from reference_experiments.digits.findings import Row, Statistic, sentences, summarize, table
 from reference_experiments.digits.training import ARMS, Arm, DigitTraining, build_estimator, restore, train
 from stochrobust import InpaintingProjector, consistency_psnr
@@ -52,6 +54,21 @@ def test_every_arm_is_consistent_and_uses_seeds_only_if_stochastic(arm: Arm) -> 
 def test_the_arms_share_their_network() -> None:
     shapes = [{name: value.shape for name, value in build_estimator(TINY, arm).state_dict().items()} for arm in ARMS]
     assert all(shape == shapes[0] for shape in shapes)
+
+
+def test_the_gains_of_the_two_inputs_are_used() -> None:
+    y = some_inputs(3)
+
+    def output(z: float, frequency: float = 4.0, z_gain: float = 1.0) -> torch.Tensor:
+        torch.manual_seed(0)
+        G = build_estimator(replace(TINY, frequency=frequency, z_gain=z_gain), ARMS[0])
+        with torch.no_grad():
+            x_hat: torch.Tensor = G(y, torch.full((3, TINY.z_dims), z))
+        return x_hat
+
+    assert torch.equal(output(1.0, z_gain=0.0), output(2.0, z_gain=0.0))
+    assert torch.equal(output(1.0, z_gain=2.0), output(2.0, z_gain=1.0))
+    assert not torch.equal(output(0.0, frequency=1.0), output(0.0, frequency=2.0))
 
 
 def test_training_depends_on_the_seed_alone_and_the_robust_arm_differs() -> None:
@@ -143,7 +160,7 @@ def test_sentences_when_the_figures_are_as_in_the_paper() -> None:
     assert "gains the stochastic GAN 16.0 dB (10.0 -> 26.0 dB) and gains the deterministic GAN 16.5 dB" in gained
     assert "as robust as" in compared
     assert "has collapsed" in variety
-    assert "50.0 times" in variety
+    assert "50.0 times as high (0.100 against 0.002)" in variety
 
 
 def test_sentences_when_the_figures_fall_the_other_way() -> None:
@@ -161,7 +178,19 @@ def test_sentences_when_the_figures_fall_the_other_way() -> None:
     assert "loses the stochastic GAN 1.0 dB" in gained
     assert "less robust than" in compared
     assert "has not collapsed" in variety
-    assert "0.5 times" in variety
+    assert "0.5 times as high" in variety
+
+
+def test_the_figure_shows_samples_an_attack_within_its_radius_and_the_spread() -> None:
+    y, known = some_inputs(3), observed()
+    panels = dict(model_panels(build_estimator(TINY, ARMS[0]), y, TINY.eps, 0))
+    assert list(panels) == ["sample 1", "sample 2", "sample 3", "1, attacked", "std"]
+    assert not torch.equal(panels["sample 1"], panels["sample 2"])
+    moved = (panels["1, attacked"] - y)[:, known].norm(dim=1)
+    assert ((moved > 0) & (moved <= TINY.eps * 1.001)).all()
+    assert (panels["std"][:, ~known] > 0).all()
+    fixed = dict(model_panels(build_estimator(TINY, ARMS[2]), y, TINY.eps, 0))
+    assert torch.equal(fixed["sample 1"], fixed["sample 2"])
 
 
 def test_several_training_seeds_give_mean_and_spread() -> None:

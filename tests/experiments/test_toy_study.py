@@ -75,12 +75,14 @@ def test_checkpoint_of_another_run_or_half_a_file_is_refused(tmp_path: Path) -> 
     "change",
     [
         {"weight": 0.0}, {"weight": 10.0}, {"reduction": "sum"}, {"every": 3}, {"batch": 4}, {"n_seeds": 1},
-        {"eps": 0.1},        {"r1": 0.0}, {"lr": 1e-3}, {"z_law": "normal"}, {"n_train": 20}, {"seed": 1}, {"stochastic": False},
+        {"eps": 0.1}, {"r1": 0.0}, {"lr": 1e-3}, {"z_law": "normal"}, {"n_train": 20}, {"seed": 1},
+        {"stochastic": False}, {"width": 8},
     ],
 )  # fmt: skip
 def test_every_setting_counts(change: dict[str, Any]) -> None:
     config = replace(TINY, weight=100.0)
-    before, after = weights(train(config)), weights(train(replace(config, **change)))
+    changed = replace(config, **change)
+    before, after = weights(train(config)), weights(train(changed))
     assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
