@@ -35,7 +35,7 @@ def _toy(steps: int, n_models: int, n_seeds: int, lr: float = 1e-4, width: int =
 TOY = {
     #                       steps, training seeds, n_seeds, lr, width
     "paper": ToyPreset(_toy(20_000, 1, 50)),
-    "quick": ToyPreset(_toy(6_000, 3, 8, lr=3e-4, width=128), n_validation=1000, n_inputs=300),
+    "quick": ToyPreset(_toy(10_000, 3, 8, lr=3e-4, width=128), n_validation=1000, n_inputs=300),
     "smoke": ToyPreset(_toy(3, 2, 2), n_validation=20, n_inputs=10, n_draws=2, n_points=30),
 }
 

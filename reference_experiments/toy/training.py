@@ -119,7 +119,7 @@ def train(
     parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
     start = 0
     if checkpoint is not None and (state := load_checkpoint(checkpoint, device)) is not None:
-        if state["config"] != asdict(config):
+        if state["config"] | {"steps": config.steps} != asdict(config):  # a finished run may be made longer
             raise ValueError(f"the checkpoint {checkpoint} is of another run: {state['config']}")
         for name, part in parts.items():
             part.load_state_dict(state[name])

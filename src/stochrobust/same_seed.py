@@ -161,6 +161,8 @@ class SameSeed:
 
     def _recomputed(self, delta: Tensor, chunk: slice) -> Tensor:
         def change() -> Tensor:
+            # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
+            torch.clear_autocast_cache()
             return squared_change(self.rows(None, chunk), self.rows(delta, chunk))
 
         result: Tensor = checkpoint(change, use_reentrant=False, preserve_rng_state=False)

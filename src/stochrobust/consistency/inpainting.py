@@ -71,6 +71,6 @@ class InpaintingProjector(ProjectorModule):
 
     def _check_broadcast(self, name: str, value: Tensor) -> None:
         mask = self.mask.shape
-        aligned = zip(reversed(mask), reversed(value.shape), strict=False)
-        if len(mask) > value.ndim or any(size not in (1, wanted) for size, wanted in aligned):
+        aligned = value.shape[max(0, value.ndim - len(mask)) :]
+        if len(mask) > value.ndim or any(size not in (1, aligned[i]) for i, size in enumerate(mask)):
             raise ValueError(f"{name} must have a shape that a mask of {tuple(mask)} fits, got {describe(value)}")
