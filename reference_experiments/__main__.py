@@ -6,8 +6,9 @@ import argparse
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
+from reference_experiments import readme
 from reference_experiments.runs import Record, shell_command
 
 RESULTS = Path(__file__).parent / "results"
@@ -24,12 +25,14 @@ def main(arguments: list[str]) -> None:
     _add_demo(
         studies.add_parser("demo", help="four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes")
     )
+    page = studies.add_parser("readme", help="write this package's README from the stored results")
+    page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)
     options.run(options)
 
 
 def _add_toy(parser: argparse.ArgumentParser) -> None:
-    from reference_experiments.presets import TOY
+    from reference_experiments.presets import ARMS, TOY
     from reference_experiments.toy.training import ToyTraining
 
     parser.add_argument("--preset", choices=TOY, default="quick")
@@ -37,6 +40,9 @@ def _add_toy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, help="folder of the checkpoints (default: runs/toy-PRESET)")
     parser.add_argument("--workers", type=int, default=2, help="arms trained side by side")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--arms", nargs="+", choices=ARMS, default=list(ARMS), help="those to train (default: all four)"
+    )
     parser.add_argument("--readings", action="store_true", help="try what the paper leaves open instead")
     parser.add_argument("--weight", type=float, help="lambda_R of the two robust arms")
     hints = get_type_hints(ToyTraining)
@@ -57,11 +63,14 @@ def _add_toy(parser: argparse.ArgumentParser) -> None:
         weight = given.pop("weight")
         base = replace(preset.base, **{name: value for name, value in given.items() if value is not None})
         preset = replace(preset, base=base, weight=preset.weight if weight is None else weight)
-        out = options.out or RESULTS / f"toy-{options.preset}"
-        runs = options.runs or RUNS / f"toy-{options.preset}"
-        run, written = (readings.run, "readings.md") if options.readings else (study.run, "table.md")
-        run(preset, out, Record(shell_command()), runs=runs, workers=options.workers, device=options.device)
-        print((out / written).read_text())
+        name = "toy-readings" if options.readings else f"toy-{options.preset}"
+        out, runs = options.out or RESULTS / name, options.runs or RUNS / name
+        where: dict[str, Any] = {"runs": runs, "workers": options.workers, "device": options.device}
+        if options.readings:
+            readings.run(preset, out, Record(shell_command()), **where)
+        else:
+            study.run(preset, out, Record(shell_command()), arms=options.arms, **where)
+        print(next(out.glob("*.md")).read_text())
         print(f"Results: {out}")
 
     parser.set_defaults(run=start)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import socket
+import time
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -139,12 +141,27 @@ def _worker(rank: int, port: int, results: Any, norm: bool, gan: bool, max_batch
         wrapped = nn.parallel.DistributedDataParallel(model)
         y, z = _batch()
         half = slice(4 * rank, 4 * rank + 4)
-        _step(wrapped, y[half], z[8 * rank : 8 * rank + 8], range(4 * rank, 4 * rank + 4), gan, max_batch)
+        rows = slice(8 * rank, 8 * rank + 8)
+        with mock.patch.object(wrapped, "_sync_buffers", wraps=wrapped._sync_buffers) as sync:
+            _step(wrapped, y[half], z[rows], range(4 * rank, 4 * rank + 4), gan, max_batch)
+        # Only the caller's own forward may overwrite buffers, which a pending graph of theirs may need.
+        assert sync.call_count == (gan and norm)
         if rank == 0:
             results.put([p.grad.tolist() for p in model.parameters() if p.grad is not None])
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def _await(workers: list[Any], seconds: float = 120) -> None:
+    """Wait for all; when one fails, the others would wait for it for ever, and are stopped."""
+    deadline = time.monotonic() + seconds
+    while any(worker.is_alive() for worker in workers):
+        if time.monotonic() > deadline or any(worker.exitcode for worker in workers):
+            for worker in workers:
+                worker.kill()
+        time.sleep(0.05)
+    assert [worker.exitcode for worker in workers] == [0, 0]
 
 
 @pytest.mark.distributed
@@ -162,10 +179,8 @@ def test_two_processes_give_the_gradient_of_one(norm: bool, gan: bool, max_batch
     for worker in workers:
         worker.daemon = True  # a worker whose partner failed must not keep pytest waiting
         worker.start()
-    found = results.get(timeout=60)
-    for worker in workers:
-        worker.join(timeout=60)
-        assert worker.exitcode == 0
+    _await(workers)
+    found = results.get(timeout=10)
     model = _model(norm).eval() if norm else _model(norm)
     _step(model, *_batch(), range(8), gan, None)
     for gradient, parameter in zip(found, model.parameters(), strict=True):

@@ -32,6 +32,11 @@ def header(*cells: str) -> list[str]:
     return [row(*cells), "|" + " --- |" * len(cells)]
 
 
+def trained(results: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """The paper's numbers of the arms that were trained."""
+    return {arm: paper for arm, paper in PAPER.items() if arm in results["gans"]}
+
+
 def column(results: dict[str, Any], arm: str, field: str, scale: float = 1.0) -> list[float]:
     """One number of every training seed of an arm."""
     return [scale * model[field] for model in results["gans"][arm]["models"]]
@@ -52,7 +57,7 @@ def _quality(results: dict[str, Any]) -> list[str]:
         printed, ours = PAPER_SINE[alpha], results["hand_made"][alpha]
         draws = [f"{ours[m]:.3f} (draws ± {ours[m + '_sd']:.3f})" for m in ("precision", "recall")]
         lines.append(row(name, f"{printed[0]:.2f} / {printed[1]:.2f}", *draws, 0))
-    for arm, paper in PAPER.items():
+    for arm, paper in trained(results).items():
         numbers = [spread(column(results, arm, field)) for field in ("precision", "recall", "std")]
         lines.append(row(arm, f"{paper[0]:.2f} / {paper[1]:.3g}", *numbers))
     return lines
@@ -66,7 +71,7 @@ def _sensitivity(results: dict[str, Any]) -> list[str]:
         "value, on the same inputs, falls short of the true maximum.", "",
     ]  # fmt: skip
     lines += header("estimator", "paper", "4-step attack", "Eq. 7, true", "Eq. 5, true", "Eq. 7 true / attack")
-    for arm, paper in PAPER.items():
+    for arm, paper in trained(results).items():
         attack, true, w2 = (column(results, arm, field, 1e3) for field in ("attack", "same_seed", "w2"))
         ratios = [t / a for t, a in zip(true, column(results, arm, "attack_on_few", 1e3), strict=True)]
         cells = [spread(values) for values in (attack, true, w2, ratios)]
@@ -116,23 +121,28 @@ def conclusions(results: dict[str, Any]) -> list[str]:
         arm: {
             field: statistics.fmean(column(results, arm, field)) for field in ("precision", "recall", "same_seed", "w2")
         }
-        for arm in PAPER
+        for arm in trained(results)
     }
-    lost = mean["ErraticGAN"]["recall"] - mean["RobustGAN"]["recall"]
     worst = {
         arm: min(min(column(results, arm, field)) for field in ("precision", "recall"))
         for arm in ("StoGAN", "RobustStoGAN")
+        if arm in mean
     }
     ordered = all(
         w2 <= same * (1 + 1e-6)
-        for arm in PAPER
+        for arm in mean
         for w2, same in zip(column(results, arm, "w2"), column(results, arm, "same_seed"), strict=True)
     )
-    ratio = mean["ErraticGAN"]["same_seed"] / mean["RobustGAN"]["same_seed"]
+    lines = ["### Conclusions", ""]
+    if {"ErraticGAN", "RobustGAN"} <= mean.keys():
+        erratic, robust = mean["ErraticGAN"], mean["RobustGAN"]
+        lines.append(
+            f"- Making the deterministic GAN {erratic['same_seed'] / robust['same_seed']:.1f} times less sensitive"
+            f" {'costs' if robust['recall'] < erratic['recall'] else 'does not cost'} it recall:"
+            f" {erratic['recall']:.3f} -> {robust['recall']:.3f}."
+        )
     return [
-        "### Conclusions", "",
-        f"- Making the deterministic GAN {ratio:.1f} times less sensitive {'costs' if lost > 0 else 'does not cost'} it"
-        f" recall: {mean['ErraticGAN']['recall']:.3f} -> {mean['RobustGAN']['recall']:.3f}.",
+        *lines,
         *(
             f"- {arm} {'keeps' if lowest > 0.95 else 'does not keep'} precision and recall above 0.95 at every training"
             f" seed: the lowest is {lowest:.3f} (means {mean[arm]['precision']:.3f} and {mean[arm]['recall']:.3f})."
@@ -144,10 +154,15 @@ def conclusions(results: dict[str, Any]) -> list[str]:
 
 def _record(results: dict[str, Any]) -> list[str]:
     record = results["record"]
-    steps = {arm: results["gans"][arm]["steps"] for arm in PAPER}
-    seeds = {arm: len(results["gans"][arm]["models"]) for arm in PAPER}
+    gans = {
+        arm: f"{found['steps']:,} steps, {len(found['models'])} training seed(s), {found['seconds']:.0f} s"
+        for arm, found in results["gans"].items()
+    }
+    missing = [arm for arm in PAPER if arm not in gans]
     return [
+        *([f"Not trained at these settings: {', '.join(missing)}.", ""] if missing else []),
         f"Made by `{record['command']}` at revision {record['revision']} in {record['seconds']:.0f} s on"
-        f" {record['hardware']}, torch {record['torch']}, seed {record['seed']}. Training steps: {steps};"
-        f" training seeds: {seeds}. ± is the standard deviation over training seeds."
+        f" {record['hardware']}, torch {record['torch']}, seed {record['seed']}. Training: "
+        + "; ".join(f"{arm} {text}" for arm, text in gans.items())
+        + ". ± is the standard deviation over training seeds.",
     ]

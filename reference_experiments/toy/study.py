@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reference_experiments.presets import ARMS, ToyPreset
-from reference_experiments.runs import Record, write_atomically, write_json
+from reference_experiments.runs import Record, load_checkpoint, write_atomically, write_json
 from reference_experiments.toy import figures, report
 from reference_experiments.toy.data import Ellipses, disk, square, zigzag, zigzag_transport
 from reference_experiments.toy.evaluation import (
@@ -34,8 +35,11 @@ def arm(preset: ToyPreset, name: str) -> ToyTraining:
     return replace(preset.base, stochastic=stochastic, weight=preset.weight if robust else 0.0)
 
 
-def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: int = 2, device: str = "cpu") -> None:
-    """Train (or resume) the four arms, evaluate everything, write results.json, table.md and the figures.
+def run(
+    preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: int = 2, device: str = "cpu",
+    arms: Sequence[str] = tuple(ARMS),
+) -> None:  # fmt: skip
+    """Train (or resume) the arms, evaluate everything, write results.json, table.md and the figures.
 
     Args:
         preset: what to train and how much to measure.
@@ -44,15 +48,16 @@ def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: in
         runs: folder of the checkpoints; an interrupted command takes up there.
         workers: arms trained side by side, one thread each.
         device: where to train.
+        arms: those to train, of :data:`ARMS`.
     """
-    jobs = [(arm(preset, name), preset, runs / f"{name}.pt", device) for name in ARMS]
+    jobs = [(arm(preset, name), preset, runs / f"{name}.pt", device) for name in arms]
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         # The longest first: the stochastic robust arm makes n_seeds times the passes of the others.
-        done = dict(zip(reversed(ARMS), pool.map(train_and_evaluate, reversed(jobs)), strict=True))
+        done = dict(zip(reversed(arms), pool.map(train_and_evaluate, reversed(jobs)), strict=True))
     generator = torch.Generator().manual_seed(preset.base.seed)
     results: dict[str, Any] = {
         "settings": asdict(preset),
-        "gans": {name: {"steps": done[name]["steps"], "models": done[name]["models"]} for name in ARMS},
+        "gans": {name: {key: done[name][key] for key in ("steps", "seconds", "models")} for name in arms},
         "hand_made": {
             str(alpha): evaluate_sine(alpha, preset.base.eps, generator, preset.n_draws) for alpha in (1.0, 50.0)
         },
@@ -66,7 +71,7 @@ def run(preset: ToyPreset, out: Path, record: Record, *, runs: Path, workers: in
     results["record"] = record.finished(device, seed=preset.base.seed)
     write_json(out / "results.json", results)
     write_atomically(out / "table.md", report.table(results))
-    figures.figure2(out / "figure2.png", {name: done[name]["drawing"] for name in ARMS}, results)
+    figures.figure2(out / "figure2.png", {name: done[name]["drawing"] for name in arms}, results)
     figures.figure4(out / "figure4.png", Ellipses(), results["ellipses"])
     figures.figure5(out / "figure5.png", results)
     figures.appendix_d(out / "appendix_d.png", results)
@@ -96,7 +101,14 @@ def train_and_evaluate(job: tuple[ToyTraining, ToyPreset, Path, str]) -> dict[st
                 n_validation=preset.n_validation, n_inputs=preset.n_inputs,
             )
         )  # fmt: skip
-    return {"models": models, "steps": config.steps, "drawing": _drawing(only(estimator, config, 0).to("cpu"))}
+    state = load_checkpoint(checkpoint, device)
+    assert state is not None  # train has just saved it
+    return {
+        "models": models,
+        "steps": config.steps,
+        "seconds": state["seconds"],
+        "drawing": _drawing(only(estimator, config, 0).to("cpu")),
+    }
 
 
 def only(estimator: ToyEstimator, config: ToyTraining, index: int) -> ToyEstimator:

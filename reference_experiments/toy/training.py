@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,14 +118,14 @@ def train(
     optimizers = [torch.optim.Adam(net.parameters(), config.lr, betas=(0.0, 0.9)) for net in (estimator, critic)]
     data = torch.stack([disk(config.n_train, generator) for _ in range(config.n_models)])
     parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
-    start = 0
+    start, before, begun = 0, 0.0, time.monotonic()
     if checkpoint is not None and (state := load_checkpoint(checkpoint, device)) is not None:
         if state["config"] | {"steps": config.steps} != asdict(config):  # a finished run may be made longer
             raise ValueError(f"the checkpoint {checkpoint} is of another run: {state['config']}")
         for name, part in parts.items():
             part.load_state_dict(state[name])
         generator.set_state(state["generator"].cpu())
-        start = state["step"]
+        start, before = state["step"], state["seconds"]
     for step in range(start, config.steps):
         losses = _step(config, step, estimator, critic, optimizers, data, generator)
         save = (step + 1) % save_every == 0 or step + 1 == config.steps
@@ -134,7 +135,10 @@ def train(
                 raise FloatingPointError(f"a loss is not finite at step {step + 1}: {stats}; last good: {checkpoint}")
             if save and checkpoint is not None:
                 states = {name: part.state_dict() for name, part in parts.items()}
-                more = {"config": asdict(config), "step": step + 1, "generator": generator.get_state()}
+                more = {
+                    "config": asdict(config), "step": step + 1, "generator": generator.get_state(),
+                    "seconds": before + time.monotonic() - begun,
+                }  # fmt: skip
                 save_checkpoint(checkpoint, states | more)
             progress(step + 1, stats)
     return estimator.eval()

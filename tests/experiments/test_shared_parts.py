@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reference_experiments import runs
+from reference_experiments import readme, runs
 from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
 from reference_experiments.networks.mlp import MLPs
 from reference_experiments.networks.unet import UNet
@@ -92,6 +92,11 @@ def test_checkpoints_come_back(tmp_path: Path) -> None:
     assert state is not None
     assert state["step"] == 3
     assert torch.equal(state["weights"]["w"], torch.ones(2))
+
+
+def test_readme_is_what_the_stored_results_give() -> None:
+    assert (readme.HERE / "README.md").read_text() == readme.readme()
+    assert "### Table 3" in readme.readme()
 
 
 def test_record_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:

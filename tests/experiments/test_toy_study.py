@@ -162,6 +162,11 @@ def test_conclusions_follow_the_numbers() -> None:
     assert "does not cost it recall: 0.980 -> 0.980" in text
     assert "- StoGAN does not keep precision and recall above 0.95 at every training seed: the lowest is 0.500" in text
     assert "Eq. 5 exceeds Eq. 7" in text
+    del good["gans"]["StoGAN"], good["gans"]["ErraticGAN"]
+    text = "\n".join(report.conclusions(good))
+    assert "RobustStoGAN keeps" in text
+    assert "- StoGAN" not in text
+    assert "deterministic" not in text
 
 
 def test_spread_is_over_training_seeds() -> None:

@@ -327,9 +327,10 @@ def test_the_sizes_of_blocks_bound_them() -> None:
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_ties_do_not_pile_up() -> None:
+def test_ties_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nearly all pairs of these points are equally near: no bound tells neighbours apart, and no list may hold all."""
     n, d = 200, 100
+    monkeypatch.setattr(_distances, "_CHUNK", 50 * d)
     corners = torch.cat([torch.eye(d), -torch.eye(d)])
     assert largest((corners, corners[:10] + 5)).elements <= n * d < n * (n - 1) / 1.9
 

@@ -121,6 +121,9 @@ class _Pairs(NamedTuple):
     def take(self, index: Tensor) -> _Pairs:
         return _Pairs(*(values[index] for values in self))
 
+    def where(self, mask: Tensor) -> _Pairs:
+        return self.take(mask.nonzero()[:, 0])  # found once, not once for each
+
 
 class _Candidates:
     """The pairs of distinct rows of a set that may be among the k nearest of their first one."""
@@ -164,10 +167,10 @@ class _Candidates:
             self._bound[block.span] = self._bound[block.span].fmin(above(high.double(), low.dtype).double())
 
     def _add(self, row: Tensor, column: Tensor, low: Tensor, gap: Tensor) -> None:
-        keep = ~(low > self._bound[row]) & (row != column)
-        low, high = low[keep].nan_to_num(-math.inf, math.inf), (low + gap)[keep].nan_to_num(math.inf, math.inf)
-        self._parts.append(_Pairs(row[keep], column[keep], low, high))
-        self._size += len(low)
+        low, high = low.nan_to_num(-math.inf, math.inf), (low + gap).nan_to_num(math.inf, math.inf)
+        pairs = _Pairs(row, column, low, high).where((low <= self._bound[row]) & (row != column))
+        self._parts.append(pairs)
+        self._size += len(pairs.row)
         if self._size > self._limit:
             self._prune()
             if self._size > self._limit // 2:  # the bounds are too wide to tell neighbours apart
@@ -180,11 +183,11 @@ class _Candidates:
         pairs = pairs.take(torch.argsort(pairs.high))
         pairs = pairs.take(torch.argsort(pairs.row, stable=True))
         rank = torch.arange(len(pairs.row), device=pairs.row.device) - torch.searchsorted(pairs.row, pairs.row)
-        last = pairs.take(rank == self.k - 1)
+        last = pairs.where(rank == self.k - 1)
         self._bound[last.row] = self._bound[last.row].fmin(last.high)
         return self._keep(pairs, rank, pairs.low <= self._bound[pairs.row])
 
     def _keep(self, pairs: _Pairs, rank: Tensor, mask: Tensor) -> tuple[_Pairs, Tensor]:
-        pairs = pairs.take(mask)
+        pairs = pairs.where(mask)
         self._parts, self._size = [pairs], len(pairs.row)
         return pairs, rank[mask]

@@ -1,0 +1,52 @@
+"""This folder's README, made from the stored results: ``python -m reference_experiments readme``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+HEAD = """\
+# Reference experiments
+
+The paper's studies, retrained and evaluated with the public names of `stochrobust` only. One command each, from data to
+table and figures; all are resumable and write where `--out` says.
+
+| command | the paper's | time |
+| --- | --- | --- |
+| `python -m reference_experiments demo` | Table 1 and Figure 1, on hand-written digits | minutes on two cores |
+| `python -m reference_experiments toy --preset quick` | Figures 2, 4, 5, Tables 2, 3, App. C and D, scaled down | \
+minutes on two cores |
+| `python -m reference_experiments toy --preset paper` | the same with App. E.1's settings | hours on two cores |
+| `python -m reference_experiments toy --readings` | what App. E.1 leaves open, tried | minutes on two cores |
+
+Below is what came out here, each part with the command, revision, hardware and time that made it. This page is made by
+`python -m reference_experiments readme`; nothing in it is typed by hand but this head and the titles.
+"""
+
+PARTS = (
+    ("toy-quick", "The toy study, scaled down", "table.md"),
+    ("toy-paper", "The toy study with the published settings", "table.md"),
+    ("toy-readings", "The toy study: what the paper leaves open", "readings.md"),
+    ("demo", "The demo: digits completed from their bottom quarter", "table.md"),
+    ("demo-seeds", "The demo with three training seeds", "table.md"),
+)
+"""Folder under results/, title, and the file that holds its tables."""
+
+
+def readme() -> str:
+    """The README that the stored results give."""
+    lines = [HEAD]
+    for folder, title, table in PARTS:
+        path = HERE / "results" / folder / table
+        if not path.exists():
+            continue
+        lines += [f"## {title}", ""]
+        lines += [f"![{p.stem}](results/{folder}/{p.name})\n" for p in sorted(path.parent.glob("*.png"))]
+        lines += [path.read_text().strip(), ""]
+    return "\n".join(lines)
+
+
+def write() -> None:
+    """Write the README."""
+    (HERE / "README.md").write_text(readme())
