@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from reference_experiments.toy.training import ToyTraining
 
@@ -28,14 +29,14 @@ class ToyPreset:
     n_points: int = 1000
 
 
-def _toy(steps: int, n_models: int, n_seeds: int, lr: float = 1e-4, width: int = 512) -> ToyTraining:
-    return ToyTraining(stochastic=False, steps=steps, n_models=n_models, n_seeds=n_seeds, lr=lr, width=width)
+def _toy(steps: int, n_models: int, n_seeds: int, **scaled_down: Any) -> ToyTraining:
+    return ToyTraining(stochastic=False, steps=steps, n_models=n_models, n_seeds=n_seeds, **scaled_down)
 
 
 TOY = {
-    #                       steps, training seeds, n_seeds, lr, width
+    #                       steps, training seeds, n_seeds
     "paper": ToyPreset(_toy(20_000, 1, 50)),
-    "quick": ToyPreset(_toy(10_000, 3, 8, lr=3e-4, width=128), n_validation=1000, n_inputs=300),
+    "quick": ToyPreset(_toy(6_000, 3, 4, lr=3e-4, width=128, batch=256), n_validation=1000, n_inputs=300),
     "smoke": ToyPreset(_toy(3, 2, 2), n_validation=20, n_inputs=10, n_draws=2, n_points=30),
 }
 

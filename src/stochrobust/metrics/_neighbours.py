@@ -132,7 +132,7 @@ class _Candidates:
         self.points, self.k, self.dtype = points, k, working_dtype(points.features)
         self._bound = torch.full((len(points),), math.inf, dtype=torch.float64, device=points.first.device)
         self._parts: list[_Pairs] = []
-        self._size, self._limit = 0, 4 * k * len(points) + 2**12
+        self._size, self._limit = 0, 3 * k * len(points) + 2**12
 
     def offer(self, a: Block, b: Block) -> None:
         """Keep the pairs of two blocks that may be among the k nearest of either end."""
@@ -173,7 +173,7 @@ class _Candidates:
         self._size += len(pairs.row)
         if self._size > self._limit:
             self._prune()
-            if self._size > self._limit // 2:  # the bounds are too wide to tell neighbours apart
+            if self._size > 2 * self._limit // 3:  # the bounds are too wide to tell neighbours apart
                 self.settle()
                 self.dtype = torch.float64
 
