@@ -376,6 +376,11 @@ def test_float64_products_tell_apart_what_float32_ones_do_not(
     assert largest((real.half(), other.half())).product_dtypes == {torch.float32}
 
 
+def test_rows_too_long_for_the_bound_of_float32_are_multiplied_in_float64() -> None:
+    assert _distances.working_dtype(torch.empty(0, 2**22)) == torch.float32
+    assert _distances.working_dtype(torch.empty(0, 2**22 + 1)) == torch.float64
+
+
 @pytest.fixture(params=["medium", "high"])
 def reduced_precision(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.set_float32_matmul_precision(request.param)

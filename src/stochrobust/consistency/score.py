@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_real, check_tensor, describe
 from stochrobust.consistency.projector import Projector
+from stochrobust.metrics.psnr import psnr
 
 
 class ConsistencyPSNR(NamedTuple):
@@ -48,7 +49,6 @@ def consistency_psnr(x_hat: Tensor, y: Tensor, projector: Projector, *, data_ran
 
     Source: section 2.2 of the paper; Lugmayr et al., "SRFlow", ECCV 2020 (LR-PSNR).
     """
-    from stochrobust.metrics.psnr import psnr
 
     if not isinstance(projector, Projector):
         raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")

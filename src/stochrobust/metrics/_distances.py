@@ -42,7 +42,8 @@ def working_dtype(features: Tensor) -> torch.dtype:
     if precision is None:  # torch < 2.9
         precision = torch.get_float32_matmul_precision()
     reduced = precision not in ("highest", "ieee", "none")
-    return torch.float64 if features.dtype == torch.float64 or reduced else torch.float32
+    long = features.shape[1] > 2**22  # past this the bound of Block does not hold in float32
+    return torch.float64 if features.dtype == torch.float64 or reduced or long else torch.float32
 
 
 @dataclass(frozen=True, eq=False)
