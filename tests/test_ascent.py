@@ -137,6 +137,19 @@ def test_a_vanished_gradient_is_counted() -> None:
     assert not maximise(flat_for_first, L2(), PGD(3), Y, torch.zeros_like(EPS)).stalled.any()
 
 
+def test_an_ascent_that_reached_a_plateau_did_not_stall() -> None:
+    def saturating(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        at = delta[:, 0]
+        gradient = torch.zeros_like(delta)
+        gradient[:, 0] = torch.where(at.abs() < 0.2, at.sign(), 0.0)
+        return at.abs().clamp(max=0.2), gradient if with_gradient else None
+
+    found = maximise(saturating, L2(), PGD(8, step=0.2), torch.zeros(20, 1), torch.full((20,), 0.5))
+    torch.testing.assert_close(found.value, torch.full((20,), 0.2))
+    assert (found.stalled == (found.trace[0] >= 0.2)).all()  # only where the start lay on the plateau already
+    assert not found.stalled.all()
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

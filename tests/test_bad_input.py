@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from stochrobust import (
     L2,
     PGD,
     Linf,
+    RobustnessLoss,
     SampleKeys,
     mean_sensitivity,
     robustness_loss,
@@ -83,7 +85,19 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "mask that cannot broadcast": ({"ball": L2(mask=torch.ones(2))}, ValueError, r"mask must broadcast .* \(2, 3\)"),
     "mask larger than y": ({"ball": L2(mask=torch.ones(2, 2, 3))}, ValueError, "mask must broadcast to y's shape"),
     "mask not binary": ({"ball": Linf(mask=torch.tensor([0.5, 1, 1]))}, ValueError, "mask must hold only 0 and 1"),
-    "mask of zeros": ({"ball": L2(mask=torch.zeros(3))}, ValueError, "mask must .* allow some element"),
+    "mask of zeros": ({"ball": L2(mask=torch.zeros(3))}, ValueError, "mask must .* some 1 for each sample"),
+    "mask of zeros for one": (
+        {"ball": L2(mask=torch.tensor([[0], [1]]))},
+        ValueError,
+        "mask must .* some 1 for each sample",
+    ),
+    "z elsewhere": (
+        {"G": lambda y, z: y, "z": torch.ones(2, 1, device="meta")},
+        ValueError,
+        "z must be on the device of y, cpu",
+    ),
+    "cond elsewhere": ({"cond": torch.ones(2, 1, device="meta")}, ValueError, "cond must be on the device of y, cpu"),
+    "ball a class": ({"ball": L2}, TypeError, r"ball must be a ball such as L2\(\) or Linf\(\)"),
     "mask elsewhere": ({"ball": L2(mask=torch.ones(3, device="meta"))}, ValueError, "mask must be on the device of y"),
     "box that cannot broadcast": ({"ball": L2(box=(0.0, torch.ones(2)))}, ValueError, "box must broadcast"),
 }
@@ -102,6 +116,14 @@ def test_wrong_arguments(
 @each_entry
 def test_right_arguments_pass(entry: Callable[..., Any]) -> None:
     entry(G=identity, y=Y, eps=0.1)
+    entry(G=identity, y=Y, eps=np.float32(0.1), n_seeds=np.int64(2))
+
+
+@pytest.mark.parametrize("call", [robustness_loss, sensitivity])
+@pytest.mark.parametrize("attack", ["pgd", PGD])
+def test_an_attack_is_an_ascent(call: Callable[..., Any], attack: Any) -> None:
+    with pytest.raises(TypeError, match=r"attack must be an ascent such as PGD\(\)"):
+        call(identity, Y, 0.1, attack=attack)
 
 
 class ShapeShifter:
@@ -170,6 +192,8 @@ def test_wrong_delta(delta: Any, error: type[Exception], message: str) -> None:
 def test_reduction_is_one_of_three_and_relative_needs_a_radius() -> None:
     with pytest.raises(ValueError, match="reduction must be one of 'mean', 'sum', 'relative', got 'none'"):
         robustness_loss(identity, Y, 0.1, reduction="none")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="reduction must be one of"):
+        RobustnessLoss(0.1, reduction="none")  # type: ignore[arg-type]
     for eps in (0.0, torch.tensor([0.0, 1.0])):
         with pytest.raises(ValueError, match="eps must be positive for reduction='relative'"):
             robustness_loss(identity, Y, eps, reduction="relative")

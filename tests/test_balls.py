@@ -113,6 +113,17 @@ def test_masked_starts_are_uniform_in_the_ball_of_the_free_elements() -> None:
     assert abs(start[:, 0].abs().mean() - 0.5) < 0.01
 
 
+def test_each_sample_starts_by_its_own_mask() -> None:
+    mask = torch.zeros(2, 50)
+    mask[0, 0] = mask[1] = 1
+    y, keys = torch.zeros(2, 50), SampleKeys([1, 2])
+    start = L2(mask=mask).random_point(y, torch.ones(2), keys)
+    assert (start != 0).sum(1).tolist() == [1, 50]
+    assert flat_norm(start)[1] > 0.8  # near the sphere, as in 50 dimensions almost every point is
+    alone = L2(mask=mask[:1]).random_point(y[:1], torch.ones(1), SampleKeys([1]))
+    torch.testing.assert_close(start[:1], alone)
+
+
 @BALLS
 def test_eps_zero_gives_exactly_zero(kind: type[L2] | type[Linf]) -> None:
     y, eps = torch.rand(2, 3), torch.zeros(2)

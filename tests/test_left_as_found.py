@@ -35,6 +35,8 @@ class Mixed(nn.Module):
         self.frozen = nn.BatchNorm1d(12).eval()
         self.instance = nn.InstanceNorm1d(3, track_running_stats=True)
         self.last = nn.Linear(12, 4)
+        nn.utils.parametrizations.spectral_norm(self.first[0])
+        self.second = nn.utils.spectral_norm(nn.Linear(12, 12))
         self.last.weight.requires_grad_(False)
         self.calls = 0
         self.fail_at = -1
@@ -46,7 +48,7 @@ class Mixed(nn.Module):
         self.calls += 1
         if self.calls == self.fail_at:
             raise RuntimeError("the caller's own failure")
-        hidden = self.frozen(self.first(torch.cat([y, z], 1))).tanh()
+        hidden = self.second(self.frozen(self.first(torch.cat([y, z], 1))).tanh())
         hidden = self.instance(hidden.reshape(len(y), 3, 4)).reshape(len(y), 12)
         output: Tensor = self.last(hidden)
         return output

@@ -85,10 +85,12 @@ def test_numbers_come_from_where_they_are_asked_from() -> None:
     assert torch.equal(draw_like(y, None, "start"), expected)
     state = torch.get_rng_state()
     draw_like(y, torch.Generator().manual_seed(1), "start")
-    draw_seed(torch.Generator())
+    draw_seed(torch.Generator(), 2, 0)
     draw_like(y, SampleKeys([1, 2]), "start", uniform=True)
-    draw_seed(SampleKeys([1, 2]))
+    draw_seed(SampleKeys([1, 2]), 2, 0)
     assert torch.equal(torch.get_rng_state(), state)
-    assert draw_seed(torch.Generator().manual_seed(1)) != draw_seed(torch.Generator().manual_seed(2))
-    draw_seed(None)
+    seeds = {draw_seed(torch.Generator().manual_seed(seed), 2, 0) for seed in (1, 2)}
+    seeds |= {draw_seed(SampleKeys(ids), 2, first) for ids in ([1, 2], [1, 3]) for first in (0, 4)}
+    assert len(seeds) == 6  # noise inside differs by generator, by sample and by held-out seeds
+    draw_seed(None, 2, 0)
     assert not torch.equal(torch.get_rng_state(), state)

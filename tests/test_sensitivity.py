@@ -8,8 +8,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from stochrobust import L2, PGD, AdamAscent, Linf, SampleKeys, mean_sensitivity, same_seed_change, sensitivity
+from stochrobust import (
+    L2,
+    PGD,
+    AdamAscent,
+    Linf,
+    SampleKeys,
+    mean_sensitivity,
+    same_seed_change,
+    sensitivity,
+    w2_sensitivity,
+)
+from stochrobust.estimators import sampler_of
 from tests.problems import FourSeeds, Linear, SmallNet, naive_change, normal_z
 
 SIXTY_FOUR = [1.3, *torch.linspace(1.0, 0.01, 63).tolist()]
@@ -180,6 +192,14 @@ def test_hidden_noise_is_the_same_for_clean_and_attacked(max_batch: int | None) 
     assert (same_seed_change(Noisy(), y, torch.zeros(4, 3), 5, max_batch=max_batch) == 0).all()
 
 
+def test_hidden_noise_is_held_out_with_keys_too() -> None:
+    found = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([1, 2]))
+    other = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([3, 4]))
+    assert not torch.isclose(found.value, found.in_sample).any()
+    assert not torch.isclose(found.spread, other.spread).any()
+    assert (w2_sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([1, 2])).floor > 0).all()
+
+
 def test_hidden_noise_differs_between_seeds_and_calls() -> None:
     found = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 50)
     assert (found.spread > 1).all()
@@ -192,12 +212,13 @@ def test_dropout_beside_explicit_seeds_is_held_too(net: SmallNet) -> None:
     assert (same_seed_change(net, y, torch.zeros(6, 4), 2) == 0).all()
 
 
-@pytest.mark.parametrize("wrap", ["module", "method", "partial", "sample_z"])
+@pytest.mark.parametrize("wrap", ["module", "method", "partial", "sample_z", "average"])
 def test_the_sampler_is_found(net: SmallNet, wrap: str) -> None:
     G: Any = {
         "module": net,
         "method": net.forward,
         "partial": functools.partial(net),
+        "average": AveragedModel(net),
         "sample_z": lambda y, z: net(y, z),
     }[wrap]
     sample_z = net.sample_z if wrap == "sample_z" else None
@@ -205,6 +226,12 @@ def test_the_sampler_is_found(net: SmallNet, wrap: str) -> None:
     found = sensitivity(G, y, 0.5, 2, sample_z=sample_z, generator=torch.Generator().manual_seed(0))
     expected = sensitivity(net, y, 0.5, 2, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(found.value, expected.value)
+
+
+def test_the_sampler_is_found_below_several_wrappers(net: SmallNet) -> None:
+    wrapped = torch.compile(nn.DataParallel(net), backend="eager")
+    assert sampler_of(functools.partial(wrapped)) == net.sample_z
+    assert sampler_of(lambda y: y) is None
 
 
 def test_given_seeds_come_before_the_samplers(net: SmallNet) -> None:

@@ -45,14 +45,18 @@ def test_autocast(max_batch: int | None) -> None:
     assert torch.linalg.vector_norm(half - full) <= 0.1 * torch.linalg.vector_norm(full)
 
 
+@pytest.mark.parametrize("norm", [True, False])
 @pytest.mark.parametrize("max_batch", [None, 5])
-def test_checkpointed_estimator(max_batch: int | None) -> None:
-    plain = SmallNet(norm=False)
-    recomputing = SmallNet(norm=False, recompute=True)
+def test_checkpointed_estimator(max_batch: int | None, norm: bool) -> None:
+    plain = SmallNet(norm=norm)
+    recomputing = SmallNet(norm=norm, recompute=True)
     recomputing.load_state_dict(plain.state_dict())
+    statistics = copy.deepcopy(dict(recomputing.named_buffers()))
     losses = [
         robustness_loss(model, Y, 0.5, 2, generator=generator(), max_batch=max_batch) for model in (plain, recomputing)
     ]
+    for name, buffer in recomputing.named_buffers():  # the ascent's own recomputations record nothing either
+        assert torch.equal(buffer, statistics[name])
     torch.testing.assert_close(losses[0], losses[1])
     for a, b in zip(gradients(plain, losses[0]), gradients(recomputing, losses[1]), strict=True):
         torch.testing.assert_close(a, b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -48,11 +48,11 @@ def check_alike(name: str, value: Tensor, like_name: str, like: Tensor, *, shape
 
 def check_count(name: str, value: object, *, minimum: int = 1) -> int:
     """An integer of at least ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {describe(value)}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
-    return value
+    return int(value)
 
 
 def check_real(name: str, value: object, *, minimum: float = -math.inf, open_minimum: bool = False) -> float:

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_choice, check_count, check_real
+from stochrobust._arguments import check_choice, check_count, check_real, describe
 from stochrobust.balls import Ball, flat_norm, per_sample
 from stochrobust.seeds import Randomness
 
@@ -129,7 +129,7 @@ class Found:
         value: (B,) the objective there; NaN where the last iterate was kept and not scored.
         trace: (steps + 1, B) the objective along the kept restart; empty where not scored.
         restart_values: (restarts, B) the value each restart kept; NaN where not scored.
-        stalled: (B,) True where the gradient was exactly zero in every restart, so that nothing was searched.
+        stalled: (B,) True where the gradient was exactly zero at every step, so that nothing was searched.
     """
 
     delta: Tensor
@@ -163,6 +163,8 @@ def maximise(
     Returns:
         What was found; never a delta outside the ball.
     """
+    if isinstance(method, type) or not hasattr(method, "mover"):
+        raise TypeError(f"attack must be an ascent such as PGD() or AdamAscent(), got {describe(method)}")
     score = score or method.keep == "best" or method.restarts > 1
     runs = [_climb(objective, ball, method, y, eps, generator, score, r) for r in range(method.restarts)]
     stalled = torch.stack([run.stalled for run in runs]).all(0)
@@ -189,7 +191,7 @@ def _climb(
     delta = ball.random_point(y, eps, generator, f"start {restart}")
     move = method.mover(ball, eps)
     best_delta, best = delta, torch.full_like(eps, -torch.inf)
-    stalled = torch.zeros_like(eps, dtype=torch.bool)
+    stalled = eps > 0
     trace = []
 
     def offer(value: Tensor) -> None:
@@ -204,7 +206,7 @@ def _climb(
         assert gradient is not None  # the objective was asked for it
         if score:
             offer(value)
-        stalled |= (flat_norm(ball.direction(gradient)) == 0) & (eps > 0)
+        stalled = stalled & (flat_norm(ball.direction(gradient)) == 0)
         delta = ball.project(delta + move(gradient), y, eps)
     if not score:
         unknown = torch.full_like(eps, torch.nan)

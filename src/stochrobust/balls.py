@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol, TypeAlias
 
 import torch
@@ -17,7 +18,7 @@ BISECTIONS = 60  # halvings of the multiplier's bracket: to the last bit of a fl
 
 def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
     """eps as a (B,) tensor of non-negative radii in y's dtype and device."""
-    if isinstance(eps, bool) or not isinstance(eps, int | float | Tensor):
+    if isinstance(eps, bool) or not isinstance(eps, Real | Tensor):
         raise TypeError(f"eps must be a number or a ({len(y)},) tensor, got {describe(eps)}")
     if isinstance(eps, Tensor):
         if eps.shape not in ((), (len(y),)):
@@ -25,8 +26,9 @@ def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
         radii = eps.detach().to(y).expand(len(y))
         valid = bool((torch.isfinite(radii) & (radii >= 0)).all())
     else:
-        valid = 0 <= eps < float("inf")
-        radii = torch.full((len(y),), float(eps), dtype=y.dtype, device=y.device)
+        number = float(eps)
+        valid = 0 <= number < float("inf")
+        radii = torch.full((len(y),), number, dtype=y.dtype, device=y.device)
     if not valid:
         raise ValueError(f"eps must be finite and not negative, got {eps!r}")
     return radii
@@ -84,8 +86,9 @@ class _Cut:
         if self.mask is not None:
             _check_broadcast("mask", self.mask, y)
             mask = self.mask.to(torch.float32)
-            if not bool(((mask == 0) | (mask == 1)).all()) or not bool((mask == 1).any()):
-                raise ValueError(f"mask must hold only 0 and 1 and allow some element, got {describe(self.mask)}")
+            some = flat(mask.expand(y.shape)).amax(1)
+            if not bool(((mask == 0) | (mask == 1)).all()) or not bool((some == 1).all()):
+                raise ValueError(f"mask must hold only 0 and 1, some 1 for each sample, got {describe(self.mask)}")
         if self.box is not None:
             low, high = self.box
             for bound in (low, high):
@@ -146,7 +149,7 @@ class L2(_Cut):
         """A point of the ball, uniform where neither box nor mask cuts it, never zero if eps and the cuts allow."""
         normal = draw_like(y, generator, purpose)
         radius = 1 - draw_like(flat(y)[:, 0], generator, purpose + " radius", uniform=True)  # in (0, 1]
-        free = y.numel() // len(y) if self.mask is None else self.mask.expand(y.shape)[0].sum()
+        free = flat(self.allowed(torch.ones_like(y))).sum(1)
         direction = unit(self.allowed(normal))
         point = direction * per_sample(eps * radius ** (1 / free), y)
         return _shrink(self.turned_inside(point, y), eps)

@@ -14,8 +14,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.optim.swa_utils import AveragedModel
 
 from stochrobust.consistency.projector import Projector
 from stochrobust.seeds import SampleZ
@@ -57,7 +59,7 @@ class Consistent(nn.Module):
 
 
 def _unwrapped(G: object) -> Iterator[object]:
-    """G and what it wraps: a partial's function, a bound method's object, a parallel wrapper's module."""
+    """G and what it wraps: a partial's function, a bound method's object, a wrapper's module."""
     seen: object | None = G
     while seen is not None:
         yield seen
@@ -65,8 +67,10 @@ def _unwrapped(G: object) -> Iterator[object]:
             seen = seen.func
         elif hasattr(seen, "__self__") and not isinstance(seen, nn.Module):
             seen = seen.__self__
-        elif isinstance(seen, DistributedDataParallel | nn.DataParallel):
+        elif isinstance(seen, DistributedDataParallel | nn.DataParallel | AveragedModel):
             seen = seen.module
+        elif isinstance(seen, nn.Module):
+            seen = getattr(seen, "_orig_mod", None)  # what torch.compile wraps
         else:
             seen = None
 
@@ -89,8 +93,10 @@ def module_of(G: Estimator) -> nn.Module | None:
 def undisturbed(module: nn.Module | None) -> Iterator[None]:
     """Within, forward passes leave the module as they found it.
 
-    Normalisation layers in train mode use the batch's statistics without recording them (their buffers are not
-    touched, which would break a pending graph), and distributed wrappers do not broadcast buffers.
+    Normalisation layers in train mode use the batch's statistics and record them in copies that are thrown away:
+    writing into their own buffers, or writing back, would break a pending graph of the caller's, and switching the
+    recording off would break the recomputation of a checkpointed layer. Spectral norms do not iterate. Distributed
+    wrappers do not broadcast buffers.
     """
     changed: list[tuple[dict[str, Any], str, Any]] = []
 
@@ -101,16 +107,22 @@ def undisturbed(module: nn.Module | None) -> Iterator[None]:
     try:
         for layer in () if module is None else module.modules():
             if isinstance(layer, _NormBase) and layer.training and layer.track_running_stats:
-                change(layer.__dict__, "track_running_stats", False)
-                if isinstance(layer, _InstanceNorm):  # it hands over its buffers all the same
-                    change(layer._buffers, "running_mean", None)
-                    change(layer._buffers, "running_var", None)
+                for name, buffer in layer._buffers.items():
+                    change(layer._buffers, name, None if buffer is None else buffer.clone())
+            elif layer.training and _iterates(layer):
+                change(layer.__dict__, "training", False)
             elif isinstance(layer, DistributedDataParallel):
                 change(layer.__dict__, "require_forward_param_sync", False)
         yield
     finally:
         for owner, name, value in reversed(changed):
             owner[name] = value
+
+
+def _iterates(layer: nn.Module) -> bool:
+    """Whether a forward pass in train mode would advance a spectral norm's power iteration."""
+    hooks = layer._forward_pre_hooks.values()
+    return isinstance(layer, _SpectralNorm) or any(isinstance(hook, SpectralNorm) for hook in hooks)
 
 
 @contextmanager

@@ -44,7 +44,8 @@ def robustness_loss(
     Args:
         G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; in the mode it is in. No pass
             records BatchNorm statistics, and no gradient reaches ``.grad`` before your ``backward``.
-        y: (B, ...) degraded inputs, floating point.
+        y: (B, ...) degraded inputs, floating point. ``y + delta`` is rounded to y's dtype before G sees it: keep y in
+            float32 and use autocast rather than passing half precision.
         eps: radius, a number or (B,), absolute, in units of y over all its elements; see
             :func:`~stochrobust.eps_from_psnr`.
         n_seeds: seeds per input, S (the paper: 10; 1 for a deterministic G).
@@ -60,7 +61,8 @@ def robustness_loss(
         module: the module to leave as it was, where G is a closure over it.
         generator: source of seeds and starts; None for torch's global generator.
         max_batch: the most rows one call of G may get; bounds memory, recomputes the final passes in ``backward``,
-            and equals the whole up to rounding where G does not couple samples (BatchNorm in train mode does).
+            and equals the whole up to rounding where G neither couples samples (BatchNorm in train mode does) nor
+            draws noise inside (dropout does: each chunk has its own).
 
     Returns:
         A scalar, differentiable in G's parameters. NaN where G returns NaN.
@@ -143,6 +145,7 @@ class RobustnessLoss(nn.Module):
         self.eps, self.n_seeds, self.sample_z = eps, n_seeds, sample_z
         self.attack, self.ball, self.max_batch = attack, ball, max_batch
         self.reduction: Reduction = reduction
+        check_choice("reduction", reduction, REDUCTIONS)
 
     def forward(
         self,

@@ -89,15 +89,15 @@ class SameSeed:
         if not (generator is None or isinstance(generator, torch.Generator | SampleKeys)):
             raise TypeError(f"generator must be a torch.Generator, SampleKeys or None, got {describe(generator)}")
         self.G, self.module = G, module if module is not None else module_of(G)
-        check_rows("cond", cond, len(y), "one per sample")
+        check_rows("cond", cond, len(y), "one per sample", y.device)
         self.cond = out_of_inference(cond)
         sample_z = sample_z or sampler_of(G)
         self.draws_seeds = z is None
         if z is None and sample_z is not None:
             z = draw(sample_z, self.y.detach(), n_seeds, generator, first_seed=first_seed)
-        check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major")
+        check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major", y.device)
         self.z = out_of_inference(z)
-        self._noise = draw_seed(generator), noise_devices(self.module, y)
+        self._noise = draw_seed(generator, len(y), first_seed), noise_devices(self.module, y)
         rows = len(y) * n_seeds
         step = rows if max_batch is None else check_count("max_batch", max_batch)
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
@@ -143,7 +143,8 @@ class SameSeed:
                 reference = pair(clean, self.outputs(delta))
         changes, gradient = [], torch.zeros_like(delta)
         for chunk in self.chunks:
-            with torch.set_grad_enabled(with_gradient), unsynchronised(self.module):
+            # The gradient is taken in here too: it may recompute a checkpointed layer.
+            with torch.set_grad_enabled(with_gradient), unsynchronised(self.module), undisturbed(self.module):
                 leaf = delta.detach().requires_grad_(with_gradient)
                 attacked = self.rows(leaf, chunk)
                 if pair is not None and whole:

@@ -6,7 +6,7 @@ Everywhere in the library the row of sample ``b`` with its ``s``-th seed is ``b 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from stochrobust._arguments import check_count, describe
 
 Tree: TypeAlias = Any
-"""A tensor, or a tuple, list or dict of trees; other leaves (None, numbers, strings) pass through unchanged."""
+"""A tensor, or a tuple, list or mapping of trees (mappings arrive as dicts); other leaves pass through unchanged."""
 
 SampleZ: TypeAlias = Callable[..., Tree]
 """``sample_z(y, generator) -> z``, called with the batch that z must fit, row by row."""
@@ -26,8 +26,8 @@ def tree_map(function: Callable[[Tensor], Tensor], tree: Tree) -> Tree:
     """The tree with ``function`` applied to each of its tensors."""
     if isinstance(tree, Tensor):
         return function(tree)
-    if isinstance(tree, dict):
-        return type(tree)((key, tree_map(function, value)) for key, value in tree.items())
+    if isinstance(tree, Mapping):
+        return {key: tree_map(function, value) for key, value in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*(tree_map(function, value) for value in tree))
     if isinstance(tree, tuple | list):
@@ -61,9 +61,11 @@ def repeat(tree: Tree, n_seeds: int) -> Tree:
     return tree_map(lambda leaf: leaf.repeat_interleave(n_seeds, dim=0), tree)
 
 
-def check_rows(name: str, tree: Tree, n_rows: int, meaning: str) -> None:
-    """Every tensor of the tree has ``n_rows`` rows."""
+def check_rows(name: str, tree: Tree, n_rows: int, meaning: str, device: torch.device) -> None:
+    """Every tensor of the tree has ``n_rows`` rows and is on the device."""
     for leaf in tree_tensors(tree):
+        if leaf.device != device:
+            raise ValueError(f"{name} must be on the device of y, {device}, got {describe(leaf)}")
         if leaf.ndim == 0 or leaf.shape[0] != n_rows:
             raise ValueError(f"{name} must have {n_rows} rows ({meaning}), batch first, got {describe(leaf)}")
 
@@ -102,7 +104,7 @@ class SampleKeys:
 
     def generator(self, *key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
         """A generator seeded by the run seed and ``key``."""
-        digest = hashlib.blake2b(repr((self.run_seed, *key)).encode(), digest_size=8).digest()
+        digest = hashlib.blake2b(repr((int(self.run_seed), *key)).encode(), digest_size=8).digest()
         return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
@@ -134,7 +136,7 @@ def draw(sample_z: SampleZ, y: Tensor, n_seeds: int, generator: Randomness, *, f
         z = tree_stack([sample_z(y[i : i + 1], generator.generator(ids[i], s, device=y.device)) for i, s in keys])
     else:
         z = sample_z(repeat(y, n_seeds), generator)
-    check_rows("sample_z(y, generator)", z, len(y) * n_seeds, "samples x n_seeds")
+    check_rows("sample_z(y, generator)", z, len(y) * n_seeds, "samples x n_seeds", y.device)
     return z
 
 
@@ -149,9 +151,9 @@ def draw_like(y: Tensor, generator: Randomness, purpose: str, *, uniform: bool =
     return law(y.shape, dtype=y.dtype, device=device, generator=generator).to(y.device)
 
 
-def draw_seed(generator: Randomness) -> int:
-    """One integer to seed the noise that an estimator draws inside."""
+def draw_seed(generator: Randomness, n_samples: int, first_seed: int) -> int:
+    """One integer to seed the noise that an estimator draws inside; with keys, that of the whole batch."""
     if isinstance(generator, SampleKeys):
-        generator = generator.generator("inside")
+        generator = generator.generator("inside", first_seed, *generator.ids(n_samples))
     device = torch.device("cpu") if generator is None else generator.device
     return int(torch.randint(2**62, (), device=device, generator=generator))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_finite
+from stochrobust._arguments import check_finite, describe
 from stochrobust.ascent import EVALUATION, Found, Method, maximise
 from stochrobust.balls import L2, Ball, check_eps
 from stochrobust.estimators import Estimator
@@ -34,7 +34,7 @@ class Sensitivity:
         random_value: (B,) the change along one random direction of full length: what no search at all finds.
         norm: (B,) the ball's norm of ``delta``.
         at_boundary: (B,) whether ``delta`` lies on the sphere (to 0.1 %).
-        stalled: (B,) True where the gradient vanished, so that nothing was searched: no sign of robustness.
+        stalled: (B,) True where the gradient was zero at every step: nothing was searched, no sign of robustness.
         gain: (B,) ``||change|| / ||delta||_2``; NaN where delta is zero.
         spread: (B,) the outputs' variance at y, summed over elements; NaN for one seed.
     """
@@ -199,6 +199,8 @@ def same_seed_change(
 
 def prepare(held: SameSeed, eps: float | Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
     """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball."""
+    if isinstance(ball, type) or not hasattr(ball, "project"):
+        raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
     centre = working(held.y.detach())
     ball.check(centre)
     return out_of_inference(check_eps(eps, centre)), centre

@@ -28,8 +28,10 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def paired_squared_distances(a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
     """``squared_distances(a[i], b[j])``, a few pairs at a time."""
-    parts = zip(_split(i, a), _split(j, b), strict=True)
-    return torch.cat([squared_distances(a[rows], b[columns]) for rows, columns in parts])
+    distances = torch.empty(len(i), dtype=torch.float64, device=a.device)  # a list would keep the heap from shrinking
+    for part, rows, columns in zip(*(_split(values, a) for values in (distances, i, j)), strict=True):
+        part.copy_(squared_distances(a[rows], b[columns]))
+    return distances
 
 
 def working_dtype(features: Tensor) -> torch.dtype:
@@ -161,11 +163,12 @@ def _keys(features: Tensor) -> Tensor:
     """``(N,)`` int64: equal for equal rows, and hardly ever for others."""
     weights = torch.randint(2**62, features.shape[1:], generator=torch.Generator().manual_seed(0))
     weights = (2 * weights + 1).to(features.device)
-    keys = []
-    for rows in features.split(max(1, _CHUNK // features.shape[1])):
+    keys = torch.empty(len(features), dtype=torch.int64, device=features.device)
+    size = max(1, _CHUNK // features.shape[1])
+    for rows, part in zip(features.split(size), keys.split(size), strict=True):
         bits = (rows.double() + 0.0).view(torch.int64)  # adding 0.0 makes one zero of two
-        keys.append(((bits ^ (bits >> 32)) * weights).sum(1))
-    return torch.cat(keys)
+        torch.sum((bits ^ (bits >> 32)) * weights, 1, out=part)
+    return keys
 
 
 def _split(index: Tensor, features: Tensor) -> list[Tensor]:
