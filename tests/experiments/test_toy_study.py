@@ -143,7 +143,7 @@ def test_smoke_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def measured() -> dict[str, Any]:
-    numbers = {"precision": 0.97, "recall": 0.98, "same_seed": 1e-3, "w2": 0.9e-3}
+    numbers = {"attack": 0.9e-3, "precision": 0.97, "recall": 0.98, "same_seed": 1e-3, "w2": 0.9e-3}
     return {"gans": {name: {"models": [dict(numbers), dict(numbers)]} for name in report.PAPER}}
 
 
@@ -155,6 +155,12 @@ def test_conclusions_follow_the_numbers() -> None:
     assert "2.0 times less sensitive costs it recall: 0.980 -> 0.020" in text
     assert "RobustStoGAN keeps precision and recall above 0.95 at every training seed: the lowest is 0.970" in text
     assert "never exceeds" in text
+    good["gans"]["StoGAN"]["models"] = [{**numbers, "attack": 0.4e-3} for numbers in good["gans"]["StoGAN"]["models"]]
+    good["gans"]["RobustStoGAN"]["models"][0]["attack"] = good["gans"]["RobustStoGAN"]["models"][1]["attack"] = 0.2e-3
+    assert "ours are 0.40 and 0.20: its two rows fit exchanged" in "\n".join(report.conclusions(good))
+    bad = copy.deepcopy(good)
+    bad["gans"]["RobustStoGAN"]["models"][0]["attack"] = 2e-3
+    assert "its two rows fit as printed" in "\n".join(report.conclusions(bad))
     bad = copy.deepcopy(good)
     bad["gans"]["StoGAN"]["models"][1].update(recall=0.5, w2=2e-3)
     bad["gans"]["RobustGAN"] = measured()["gans"]["RobustGAN"]
