@@ -43,7 +43,8 @@ def robustness_loss(
 
     Args:
         G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; in the mode it is in. No pass
-            records BatchNorm statistics, and no gradient reaches ``.grad`` before your ``backward``.
+            records BatchNorm statistics, and no gradient reaches ``.grad`` before your ``backward`` (in which a layer
+            that you checkpoint is computed again and records, as torch does for your own passes).
         y: (B, ...) degraded inputs, floating point. ``y + delta`` is rounded to y's dtype before G sees it: keep y in
             float32 and use autocast rather than passing half precision.
         eps: radius, a number or (B,), absolute, in units of y over all its elements; see
