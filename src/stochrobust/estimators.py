@@ -96,8 +96,11 @@ def undisturbed(module: nn.Module | None) -> Iterator[None]:
     Normalisation layers in train mode use the batch's statistics and record them in copies that are thrown away:
     writing into their own buffers, or writing back, would break a pending graph of the caller's, and switching the
     recording off would break the recomputation of a checkpointed layer. Spectral norms do not iterate. Distributed
-    wrappers do not broadcast buffers.
+    wrappers do not broadcast buffers, and what our graph needs of them is in copies that the caller's next forward,
+    which does, cannot overwrite.
     """
+    layers = [] if module is None else list(module.modules())
+    distributed = any(isinstance(layer, DistributedDataParallel) for layer in layers)
     changed: list[tuple[dict[str, Any], str, Any]] = []
 
     def change(owner: dict[str, Any], name: str, value: object) -> None:
@@ -105,8 +108,8 @@ def undisturbed(module: nn.Module | None) -> Iterator[None]:
         owner[name] = value
 
     try:
-        for layer in () if module is None else module.modules():
-            if isinstance(layer, _NormBase) and layer.training and layer.track_running_stats:
+        for layer in layers:
+            if isinstance(layer, _NormBase) and layer.track_running_stats and (layer.training or distributed):
                 for name, buffer in layer._buffers.items():
                     change(layer._buffers, name, None if buffer is None else buffer.clone())
             elif layer.training and _iterates(layer):
