@@ -20,7 +20,7 @@ def critic_loss(real_logits: Tensor, generated_logits: Tensor) -> Tensor:
 
 
 def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> tuple[Tensor, Tensor]:
-    """``mean ||dC/dx||^2`` on real samples, without a factor 1/2 (spec 5.1), and the logits it came from."""
+    """``mean ||dC/dx||^2`` on real samples, without a factor 1/2, and the logits it came from."""
     real = real.detach().requires_grad_()
     logits = critic(real)
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)

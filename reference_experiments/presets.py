@@ -1,4 +1,4 @@
-"""Every published setting by name, and its scaled-down rows. What the paper leaves open is marked by its spec entry."""
+"""Every published setting by name, and its scaled-down rows. What the paper leaves open is marked so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ToyPreset:
 
     Attributes:
         base: settings of every arm.
-        weight: lambda_R of the robust arms, on change^2 / eps^2 (A4).
+        weight: lambda_R of the robust arms, on change^2 / eps^2 (open: see the readings).
         n_inputs: inputs of the exhaustive search.
         n_validation: inputs of the 4-step attack.
         n_draws: draws of 1000 points for precision and recall.

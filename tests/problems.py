@@ -93,6 +93,6 @@ def naive_change(G: Any, y: Tensor, delta: Tensor, z: Tensor, n_seeds: int) -> T
 
 
 def disk_posterior_w2(y: float, delta: float) -> float:
-    """W2 between the posteriors of the disk at y and y + delta, x_1 included (spec 6.1)."""
+    """W2 between the posteriors of the disk at y and y + delta, x_1 included."""
     heights = [math.sqrt(1 - at**2) for at in (y, y + delta)]
     return math.sqrt(delta**2 + (heights[1] - heights[0]) ** 2 / 3)

@@ -7,7 +7,7 @@ import statistics
 from typing import Any
 
 PAPER = {
-    # name: (precision, recall, sqrt(R) in 1e-3); ICML Figure 3 and Table 3 (spec 9)
+    # name: (precision, recall, sqrt(R) in 1e-3); ICML Figure 3 and Table 3
     "ErraticGAN": (1.00, 0.224, 3.62),
     "RobustGAN": (1.00, 0.017, 0.77),
     "StoGAN": (0.98, 0.98, 0.13),

@@ -20,21 +20,21 @@ from stochrobust import PAPER_TOY, robustness_loss
 
 @dataclass(frozen=True)
 class ToyTraining:
-    """One arm of the toy study; the defaults are App. E.1's, what it leaves open is marked with its entry in the spec.
+    """One arm of the toy study; the defaults are App. E.1's, and what it leaves open is marked so.
 
     Attributes:
         stochastic: whether the estimator gets a seed; a deterministic one gets z = 0.
         weight: lambda_R; 0 trains with the GAN loss alone.
-        reduction: scale of the robustness loss (A4).
+        reduction: scale of the robustness loss (open).
         every: the loss is added at every so many-th step.
         steps: of the estimator and of the critic.
-        batch: samples per step (A7).
+        batch: samples per step (open).
         n_seeds: seeds per sample in the robustness loss.
         eps: radius of the attack.
-        r1: coefficient of the critic's gradient penalty, without 1/2 (A8).
+        r1: coefficient of the critic's gradient penalty, without 1/2 (open: the printed 10 may include 1/2).
         lr: learning rate of both Adams, with betas (0, 0.9).
         width: of the four hidden layers of both networks (Table 2).
-        z_law: law of the seed (A6).
+        z_law: law of the seed (open: U(0, 1) in E.1, N(0, 1) in section 5.1).
         n_train: size of each training set.
         n_models: training seeds trained side by side.
         seed: of everything drawn.
