@@ -1,4 +1,4 @@
-"""Every published setting by name, and its scaled-down rows. What the paper leaves open is marked so."""
+"""Every published setting by name, and its scaled-down rows."""
 
 from __future__ import annotations
 

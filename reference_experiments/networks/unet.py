@@ -1,4 +1,4 @@
-"""The paper's U-Net (Figure 6), as far as its caption and lettering fix it; the rest is the usual layout of its kind."""
+"""The paper's U-Net (Figure 6), as far as its caption and lettering fix it; the rest is the usual layout."""
 
 from __future__ import annotations
 
