@@ -22,6 +22,7 @@ from stochrobust import (
     w2_sensitivity,
 )
 from stochrobust.estimators import sampler_of
+from stochrobust.same_seed import SameSeed
 from tests.problems import FourSeeds, Linear, SmallNet, naive_change, normal_z
 
 SIXTY_FOUR = [1.3, *torch.linspace(1.0, 0.01, 63).tolist()]
@@ -288,3 +289,22 @@ def test_half_precision_inputs_are_attacked_in_float32() -> None:
     assert found.delta.dtype == torch.float32
     assert found.value.dtype == torch.float32
     torch.testing.assert_close(found.value, torch.tensor([1.0]), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("max_batch", [None, 2])
+def test_the_ascents_gradient_is_that_of_the_change(net: SmallNet, max_batch: int | None) -> None:
+    y, z, delta = torch.randn(3, 4).double(), torch.randn(6, 4).double(), torch.randn(3, 4).double()
+    held = SameSeed(net, y, 2, z=z, max_batch=max_batch)
+    value, gradient = held.evaluate(delta, held.outputs().detach(), with_gradient=True)
+    delta.requires_grad_()
+    expected = same_seed_change(net, y, delta, 2, z=z)
+    torch.testing.assert_close(value, expected.detach())
+    assert gradient is not None
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), delta)[0])
+
+
+def test_tensors_made_under_inference_mode_may_be_saved_for_the_gradient() -> None:
+    with torch.inference_mode():
+        y, z = torch.ones(2, 3), torch.full((2, 3), 2.0)
+        found = sensitivity(lambda y, z, c: y * z * c, y, 0.5, z=z, cond=torch.ones(2, 3))
+    torch.testing.assert_close(found.value, torch.ones(2))
