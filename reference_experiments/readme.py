@@ -20,10 +20,11 @@ minutes on two cores |
 | `python -m reference_experiments toy --preset paper` | the same with App. E.1's settings | hours on two cores |
 | `python -m reference_experiments toy --readings` | what App. E.1 leaves open, tried | minutes on two cores |
 
-Chosen after seeing results, so no independent confirmation: the toy's lambda_R (nearest to Table 3's robust value); the size of
-`quick`, which was first 6,000 and then 10,000 steps with batches of 64 (mean recall of RobustStoGAN 0.956 and 0.945, lowest seed
-of the latter 0.923) before batches of 256 brought every seed above 0.95; the hole and the frequencies of the two ellipses (nearest
-to the printed precision and recall); the digits' network and settings (on seed 0). All arms of a study share one setting.
+Chosen after seeing results, so no independent confirmation: the toy's lambda_R (nearest to Table 3's robust value);
+the size of `quick`, which was first 6,000 and then 10,000 steps with batches of 64 (mean recall of RobustStoGAN 0.956
+and 0.945, lowest seed of the latter 0.923) before batches of 256 brought every seed above 0.95; the hole and the
+frequencies of the two ellipses (nearest to the printed precision and recall); the digits' network and settings (on
+seed 0). All arms of a study share one setting.
 
 Below is what came out here, each part with the command, revision, hardware and time that made it. This page is made by
 `python -m reference_experiments readme`; nothing in it is typed by hand but this head and the titles.
