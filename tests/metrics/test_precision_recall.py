@@ -228,7 +228,9 @@ def test_manifolds_grow_with_k_and_each_k_is_what_it_is_alone() -> None:
     real, generated = normal(200, 5), normal(150, 5, seed=1) + 1
     results = precision_recall(real=real, generated=generated, k=[5, 1, 3])
     assert [result.k for result in results] == [5, 1, 3]
-    assert results[1].precision < results[2].precision < results[0].precision
+    assert float(results[1].precision) < float(results[2].precision) < float(results[0].precision)
+    with pytest.raises(ValueError, match="two protocols do not compare: k: 1 and 3"):
+        _ = results[1].precision < results[2].precision
     for result in results:
         alone = precision_recall(real=real, generated=generated, k=result.k)
         assert isinstance(alone, PrecisionRecall)
@@ -450,8 +452,8 @@ A = torch.zeros(5, 2)
         (A, A.to("meta"), 3, ValueError, "generated must have the dtype and device of real"),
         (A, A + math.nan, 3, ValueError, "generated must be finite, got 10 NaN"),
         (A - math.inf, A, 3, ValueError, "real must be finite"),
-        (A, torch.zeros(9, 2), 5, ValueError, "real must have more than k = 5 samples"),
-        (torch.zeros(9, 2), A, (1, 5), ValueError, "generated must have more than k = 5 samples"),
+        (A, torch.zeros(9, 2), 5, ValueError, "real must have at least 6 samples"),
+        (torch.zeros(9, 2), A, (1, 5), ValueError, "generated must have at least 6 samples"),
         (A, A, 0, ValueError, "k must be at least 1"),
         (A, A, (1, 0), ValueError, "k must be at least 1"),
         (A, A, 2.0, TypeError, "k must be an integer"),

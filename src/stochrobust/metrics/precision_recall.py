@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_alike, check_count, check_finite, check_tensor, describe
+from stochrobust._arguments import check_count, describe
 from stochrobust.metrics._distances import distinct_rows
 from stochrobust.metrics._neighbours import ball_members, neighbour_radii
+from stochrobust.metrics.features import FeatureSet, gather_pair
+from stochrobust.metrics.protocol import Protocol, Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +29,18 @@ class PrecisionRecall:
     """
 
     k: int
-    precision: float
-    recall: float
+    precision: Score
+    recall: Score
     generated_in_real: Tensor
     real_in_generated: Tensor
 
 
 @overload
-def precision_recall(*, real: Tensor, generated: Tensor, k: int = 3) -> PrecisionRecall: ...
+def precision_recall(*, real: FeatureSet, generated: FeatureSet, k: int = 3) -> PrecisionRecall: ...
 @overload
-def precision_recall(*, real: Tensor, generated: Tensor, k: Sequence[int]) -> tuple[PrecisionRecall, ...]: ...
+def precision_recall(*, real: FeatureSet, generated: FeatureSet, k: Sequence[int]) -> tuple[PrecisionRecall, ...]: ...
 def precision_recall(
-    *, real: Tensor, generated: Tensor, k: int | Sequence[int] = 3
+    *, real: FeatureSet, generated: FeatureSet, k: int | Sequence[int] = 3
 ) -> PrecisionRecall | tuple[PrecisionRecall, ...]:
     """Improved precision and recall: how far each of two sets of vectors lies within the manifold of the other.
 
@@ -58,7 +59,8 @@ def precision_recall(
     matrix of N x N. No gradient. Works on the device of the inputs, which must support float64.
 
     Args:
-        real: ``(N, d)`` features, or raw vectors, of real samples; float16, bfloat16, float32 or float64, any range.
+        real: ``(N, d)`` features, or raw vectors, of real samples; float16, bfloat16, float32 or float64, any range:
+            a tensor, an array (``numpy.memmap``: stays on disk), :class:`Features`, or an iterable of batches of them.
         generated: ``(M, d)`` the same of generated samples.
         k: number of neighbours, from 1 to ``min(N, M) - 1``; or several, all answered in one pass.
 
@@ -68,7 +70,7 @@ def precision_recall(
     Raises:
         TypeError: if a set is not a real floating-point tensor, or ``k`` is neither an integer nor a sequence of them.
         ValueError: if the sets are not matrices of the same d, dtype and device, are not finite, or do not have more
-            samples than ``k``.
+            samples than ``k``, or were made by two protocols.
 
     Example:
         >>> import torch
@@ -83,20 +85,28 @@ def precision_recall(
         k = 3 is also the choice of Ohayon et al., ICML 2023, Appendix E.2.5.
     """
     ks = _check_neighbours(k)
-    _check_sets(real, generated, max(ks))
-    with torch.no_grad(), torch.autocast(real.device.type, enabled=False):
-        reals, others = distinct_rows(real), distinct_rows(generated)
+    real, generated = gather_pair(real, generated, minimum=max(ks) + 1)
+    with torch.no_grad(), torch.autocast(real.values.device.type, enabled=False):
+        reals, others = distinct_rows(real.values), distinct_rows(generated.values)
         real_radii, real_dtype = neighbour_radii(reals, ks)
         other_radii, other_dtype = neighbour_radii(others, ks)
         dtype = torch.promote_types(real_dtype, other_dtype)
         real_inside, other_inside = ball_members(reals, others, real_radii, other_radii, dtype)
         rows = zip(ks, other_inside[:, others.group], real_inside[:, reals.group], strict=True)
-        results = tuple(PrecisionRecall(n, _share(other), _share(real), other, real) for n, other, real in rows)
+        conditions = real.conditions(generated)
+        results = tuple(_result(n, conditions, *members) for n, *members in rows)
     return results if isinstance(k, Sequence) else results[0]
 
 
-def _share(inside: Tensor) -> float:
-    return int(inside.sum()) / len(inside)
+def _result(k: int, protocol: Protocol, generated_in_real: Tensor, real_in_generated: Tensor) -> PrecisionRecall:
+    precision, recall = (int(inside.sum()) / len(inside) for inside in (generated_in_real, real_in_generated))
+    return PrecisionRecall(
+        k,
+        Score(precision, replace(protocol, metric="precision", k=k)),
+        Score(recall, replace(protocol, metric="recall", k=k)),
+        generated_in_real,
+        real_in_generated,
+    )
 
 
 def _check_neighbours(k: object) -> tuple[int, ...]:
@@ -105,17 +115,3 @@ def _check_neighbours(k: object) -> tuple[int, ...]:
     if isinstance(k, str) or len(k) == 0:
         raise ValueError(f"k must be an integer or a non-empty sequence of integers, got {describe(k)}")
     return tuple(check_count("k", n) for n in k)
-
-
-def _check_sets(real: Tensor, generated: Tensor, k: int) -> None:
-    check_tensor("real", real, ndim=2)
-    check_tensor("generated", generated, ndim=2)
-    check_alike("generated", generated, "real", real, shape=False)
-    if real.shape[1] != generated.shape[1]:
-        raise ValueError(f"generated must have the {real.shape[1]} features of real, got {describe(generated)}")
-    for name, value in (("real", real), ("generated", generated)):
-        if len(value) <= k:
-            raise ValueError(f"{name} must have more than k = {k} samples, got {describe(value)}")
-        lowest, highest = torch.aminmax(value.detach())
-        if not math.isfinite(float(lowest) + float(highest)):  # without a copy of the features
-            check_finite(name, value)

@@ -1,0 +1,117 @@
+"""Sets of vectors however a caller holds them: in memory, on disk, batch by batch, with their protocol or without."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import stochrobust
+from stochrobust.metrics.features import Features, FeatureSet, feature_batches, gather_features, gather_pair
+from stochrobust.metrics.protocol import Protocol
+
+ROWS = torch.arange(20.0).view(10, 2)
+MINE, THEIRS = Protocol(extractor="mine"), Protocol(extractor="theirs")
+
+
+def in_batches(*sizes: int, wrap: Callable[[Tensor], Any] = lambda rows: rows) -> Iterator[Any]:
+    yield from (wrap(rows) for rows in ROWS.split(sizes))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda: ROWS,
+        lambda: ROWS.clone().requires_grad_(),
+        lambda: ROWS.numpy(),
+        lambda: Features(ROWS),
+        lambda: in_batches(3, 3, 3, 1),
+        lambda: list(in_batches(10)),
+        lambda: in_batches(9, 1, wrap=Tensor.numpy),
+        lambda: in_batches(4, 6, wrap=Features),
+    ],
+)
+def test_every_way_to_hold_a_set_gives_the_same_rows(values: Callable[[], FeatureSet]) -> None:
+    gathered = gather_features("real", values())
+    assert torch.equal(gathered.values, ROWS)
+    assert not gathered.values.requires_grad
+    assert gathered.protocol == Protocol()
+
+
+def test_a_tensor_is_not_copied_and_a_file_stays_on_disk(tmp_path: Path) -> None:
+    assert gather_features("real", ROWS).values.data_ptr() == ROWS.data_ptr()
+    path = tmp_path / "features.npy"
+    np.save(path, ROWS.numpy())
+    on_disk = np.load(path, mmap_mode="r")
+    assert isinstance(on_disk, np.memmap)
+    assert gather_features("real", on_disk).values.data_ptr() == on_disk.ctypes.data
+
+
+def test_the_protocol_comes_with_the_features() -> None:
+    assert gather_features("real", Features(ROWS, MINE)).protocol == MINE
+    assert gather_features("real", in_batches(5, 5, wrap=lambda rows: Features(rows, MINE))).protocol == MINE
+
+
+def test_the_conditions_of_a_comparison() -> None:
+    real, generated = gather_pair(Features(ROWS.half(), MINE), Features(ROWS.half()[:7], MINE), minimum=1)
+    protocol = real.conditions(generated)
+    assert (protocol.extractor, protocol.n_real, protocol.n_generated) == ("mine", 10, 7)
+    assert (protocol.dtype, protocol.version) == ("float16", stochrobust.__version__)
+
+
+def test_batches_arrive_one_at_a_time() -> None:
+    asked = []
+
+    def source() -> Iterator[Tensor]:
+        for number in range(3):
+            asked.append(number)
+            yield ROWS
+
+    for number, _ in enumerate(feature_batches("real", source())):
+        assert asked == list(range(number + 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (None, TypeError, "real must be a torch.Tensor, an array, Features or batches of them, got None"),
+        ("rows", TypeError, "real must be a torch.Tensor, an array, Features or batches of them, got 'rows'"),
+        ([], ValueError, "real must not be empty, got an iterable without batches"),
+        ([1.0], TypeError, "real must be a torch.Tensor, got 1.0"),
+        (ROWS.byte(), TypeError, "real must have a real floating-point dtype, got a torch.uint8"),
+        (Features(ROWS.byte()), TypeError, "real must have a real floating-point dtype, got a torch.uint8"),
+        (np.zeros((3, 2), dtype=np.int64), TypeError, "real must have a real floating-point dtype, got a torch.int64"),
+        (np.zeros((3, 2), dtype=">f4"), TypeError, "real must be an array that torch can view, got >f4"),
+        (np.zeros((3, 2))[::-1], TypeError, "real must be an array that torch can view, got float64"),
+        (ROWS[0], ValueError, "real must have 2 dimensions"),
+        (ROWS[:0], ValueError, "real must not be empty"),
+        ([ROWS, ROWS[:, :1]], ValueError, "real must have the 2 features of its first batch"),
+        ([ROWS, ROWS.double()], ValueError, "real must have the dtype and device of its first batch"),
+        ([Features(ROWS, MINE), ROWS], ValueError, "real must have the protocol of its first batch, got another: "),
+    ],
+)
+def test_errors(values: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        gather_features("real", values)
+
+
+@pytest.mark.parametrize(
+    ("generated", "message"),
+    [
+        (Features(ROWS, THEIRS), "protocol of real, got another: extractor: 'mine' and 'theirs'"),
+        (ROWS, "protocol of real, got another: extractor: 'mine' and 'raw vectors'"),
+        (Features(ROWS[:, :1], MINE), "generated must have the 2 features of real"),
+        (Features(ROWS.double(), MINE), "generated must have the dtype and device of real"),
+        (Features(ROWS[:3], MINE), "generated must have at least 4 samples, got a torch.float32 tensor of shape (3"),
+        (Features(ROWS / 0, MINE), "generated must be finite, got 20 NaN or infinite"),
+    ],
+)
+def test_pairs_that_do_not_match(generated: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        gather_pair(Features(ROWS, MINE), generated, minimum=4)
