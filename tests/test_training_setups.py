@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-import socket
-import time
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from stochrobust import Consistent, InpaintingProjector, robustness_loss, sensitivity
 from tests.problems import SmallNet
+from tests.processes import in_two_processes
 
 Y = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 
@@ -138,34 +135,17 @@ def _step(G: nn.Module, y: Tensor, z: Tensor, keys: range, gan: bool, max_batch:
     return total
 
 
-def _worker(rank: int, port: int, results: Any, norm: bool, gan: bool, max_batch: int | None) -> None:
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    try:
-        model = _model(norm).eval() if norm else _model(norm)
-        wrapped = nn.parallel.DistributedDataParallel(model)
-        y, z = _batch()
-        half = slice(4 * rank, 4 * rank + 4)
-        rows = slice(8 * rank, 8 * rank + 8)
-        with mock.patch.object(wrapped, "_sync_buffers", wraps=wrapped._sync_buffers) as sync:
-            _step(wrapped, y[half], z[rows], range(4 * rank, 4 * rank + 4), gan, max_batch)
-        # Only the caller's own forward may overwrite buffers, which a pending graph of theirs may need.
-        assert sync.call_count == (gan and norm)
-        if rank == 0:
-            results.put([p.grad.tolist() for p in model.parameters() if p.grad is not None])
-        dist.barrier()
-    finally:
-        dist.destroy_process_group()
-
-
-def _await(workers: list[Any], seconds: float = 120) -> None:
-    """Wait for all; when one fails, the others would wait for it for ever, and are stopped."""
-    deadline = time.monotonic() + seconds
-    while any(worker.is_alive() for worker in workers):
-        if time.monotonic() > deadline or any(worker.exitcode for worker in workers):
-            for worker in workers:
-                worker.kill()
-        time.sleep(0.05)
-    assert [worker.exitcode for worker in workers] == [0, 0]
+def _gradients_of_a_half(rank: int, norm: bool, gan: bool, max_batch: int | None) -> list[Any]:
+    model = _model(norm).eval() if norm else _model(norm)
+    wrapped = nn.parallel.DistributedDataParallel(model)
+    y, z = _batch()
+    half = slice(4 * rank, 4 * rank + 4)
+    rows = slice(8 * rank, 8 * rank + 8)
+    with mock.patch.object(wrapped, "_sync_buffers", wraps=wrapped._sync_buffers) as sync:
+        _step(wrapped, y[half], z[rows], range(4 * rank, 4 * rank + 4), gan, max_batch)
+    # Only the caller's own forward may overwrite buffers, which a pending graph of theirs may need.
+    assert sync.call_count == (gan and norm)
+    return [parameter.grad.tolist() for parameter in model.parameters() if parameter.grad is not None]
 
 
 @pytest.mark.distributed
@@ -174,17 +154,7 @@ def _await(workers: list[Any], seconds: float = 120) -> None:
     ("norm", "gan", "max_batch"), [(False, True, None), (True, True, None), (True, False, None), (False, True, 3)]
 )
 def test_two_processes_give_the_gradient_of_one(norm: bool, gan: bool, max_batch: int | None) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = mp.get_context("spawn")
-    results = context.Queue()
-    workers = [context.Process(target=_worker, args=(r, port, results, norm, gan, max_batch)) for r in range(2)]
-    for worker in workers:
-        worker.daemon = True  # a worker whose partner failed must not keep pytest waiting
-        worker.start()
-    _await(workers)
-    found = results.get(timeout=10)
+    found = in_two_processes(_gradients_of_a_half, norm, gan, max_batch)
     model = _model(norm).eval() if norm else _model(norm)
     _step(model, *_batch(), range(8), gan, None)
     for gradient, parameter in zip(found, model.parameters(), strict=True):

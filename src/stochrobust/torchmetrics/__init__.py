@@ -1,0 +1,15 @@
+"""The library's numbers as torchmetrics classes: ``update``, ``compute``, ``reset``, ``merge_state``, ``plot``.
+
+They need the extra ``stochrobust[torchmetrics]``, go together in a ``MetricCollection``, and give what one process
+would where several have unequal shares of the data, or none.
+"""
+
+from stochrobust.torchmetrics.per_sample import (
+    AdversarialInputPSNR,
+    ConsistencyPSNR,
+    PerPixelStd,
+    RobustnessPSNR,
+    Sensitivity,
+)
+
+__all__ = ["AdversarialInputPSNR", "ConsistencyPSNR", "PerPixelStd", "RobustnessPSNR", "Sensitivity"]

@@ -1,0 +1,208 @@
+"""Metrics that average a number which each input or output has by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from stochrobust._arguments import check_count, check_real
+from stochrobust.ascent import EVALUATION, Method
+from stochrobust.balls import L2, Ball
+from stochrobust.consistency import consistency_psnr
+from stochrobust.consistency.projector import Projector
+from stochrobust.estimators import Estimator
+from stochrobust.metrics.diversity import per_pixel_std
+from stochrobust.metrics.psnr import PSNRSummary, adversarial_input_psnr, robustness_psnr, summarize_psnr
+from stochrobust.seeds import Randomness
+from stochrobust.sensitivity import sensitivity
+from stochrobust.torchmetrics._base import Base
+
+
+class _PerSample(Base):
+    """Mean over samples of a number that each has; all are kept, since the sum must not depend on their order."""
+
+    values: Any  # a list, or one tensor after a merge or between processes
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(torch.float64, **kwargs)
+        self.add_state("values", [], dist_reduce_fx="cat")
+
+    def per_sample(self) -> Tensor:
+        """``(N,)`` float64, ascending."""
+        return dim_zero_cat(self.values).sort().values
+
+    def compute(self) -> Tensor:
+        """The mean, a float64 scalar."""
+        return self.per_sample().mean()
+
+    def _keep(self, values: Tensor) -> None:
+        self.values.append(values.detach().double())
+
+
+class PerPixelStd(_PerSample):
+    """Mean over inputs of :func:`stochrobust.per_pixel_std`.
+
+    Args:
+        n_seeds: S, samples per input, at least 2.
+        kwargs: of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = PerPixelStd(n_seeds=2)
+        >>> metric.update(torch.tensor([[0.0], [2.0]]))
+        >>> metric.compute()
+        tensor(1.4142, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def __init__(self, n_seeds: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.n_seeds = check_count("n_seeds", n_seeds, minimum=2)
+
+    def update(self, samples: Tensor) -> None:
+        """Take in ``(B*S, ...)`` outputs, sample-major."""
+        self._keep(per_pixel_std(samples, self.n_seeds))
+
+
+class _Decibels(_PerSample):
+    """Mean of the finite decibels; ``summary`` says how many were infinite."""
+
+    def __init__(self, data_range: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_range = check_real("data_range", data_range, minimum=0.0, open_minimum=True)
+
+    def summary(self) -> PSNRSummary:
+        """The mean of the finite values, and the counts of finite and infinite ones, of this process's samples."""
+        return summarize_psnr(self.per_sample())
+
+    def compute(self) -> Tensor:
+        """The mean of the finite values in dB, ``inf`` if there are none; a float64 scalar."""
+        return torch.tensor(self.summary().mean, dtype=torch.float64, device=self.device)
+
+
+class RobustnessPSNR(_Decibels):
+    """Mean over inputs of :func:`stochrobust.robustness_psnr` (Eq. 9).
+
+    Args:
+        n_seeds: S, outputs per input.
+        data_range: peak of the outputs.
+        kwargs: of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = RobustnessPSNR()
+        >>> metric.update(torch.zeros(2, 5), torch.tensor([[0.1], [0.0]]).expand(2, 5))
+        >>> metric.compute(), metric.summary()
+        (tensor(20., dtype=torch.float64), PSNRSummary(mean=20.0, n_finite=1, n_infinite=1))
+    """
+
+    higher_is_better = True
+
+    def __init__(self, n_seeds: int = 1, data_range: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(data_range, **kwargs)
+        self.n_seeds = check_count("n_seeds", n_seeds)
+
+    def update(self, clean: Tensor, attacked: Tensor) -> None:
+        """Take in ``(B*S, ...)`` outputs at y and at y + delta, with the same seeds."""
+        self._keep(robustness_psnr(clean, attacked, n_seeds=self.n_seeds, data_range=self.data_range))
+
+
+class AdversarialInputPSNR(_Decibels):
+    """Mean over inputs of :func:`stochrobust.adversarial_input_psnr`.
+
+    Args:
+        data_range: peak of y.
+        kwargs: of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = AdversarialInputPSNR()
+        >>> metric.update(torch.rand(2, 5), torch.full((2, 5), 0.01))
+        >>> metric.compute()
+        tensor(40., dtype=torch.float64)
+    """
+
+    higher_is_better = None
+
+    def __init__(self, data_range: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(data_range, **kwargs)
+
+    def update(self, y: Tensor, delta: Tensor) -> None:
+        """Take in ``(B, ...)`` degraded inputs and their perturbations."""
+        self._keep(adversarial_input_psnr(y, delta, data_range=self.data_range))
+
+
+class ConsistencyPSNR(_Decibels):
+    """Mean over samples of :func:`stochrobust.consistency_psnr`.
+
+    Args:
+        projector: what degrades an output.
+        data_range: peak of the outputs, whose least value is 0.
+        rounded: of the output as 8 bits would store it, instead of the floats.
+        kwargs: of ``torchmetrics.Metric``.
+
+    Example:
+        >>> from stochrobust import BlockAverageProjector
+        >>> metric = ConsistencyPSNR(BlockAverageProjector(2))
+        >>> metric.update(torch.full((1, 3, 8, 8), 0.35), torch.full((1, 3, 4, 4), 0.25))
+        >>> metric.compute()
+        tensor(20., dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def __init__(self, projector: Projector, data_range: float = 1.0, *, rounded: bool = False, **kwargs: Any) -> None:
+        super().__init__(data_range, **kwargs)
+        self.projector, self.as_stored = projector, rounded
+
+    def update(self, x_hat: Tensor, y: Tensor) -> None:
+        """Take in ``(B, ...)`` outputs and the inputs that they restore."""
+        both = consistency_psnr(x_hat, y, self.projector, data_range=self.data_range)
+        self._keep(both.rounded if self.as_stored else both.raw)
+
+
+class Sensitivity(_PerSample):
+    """Mean over inputs of :func:`stochrobust.sensitivity`, squared (Eq. 7): attacks G at each ``update``.
+
+    It asks for gradients by itself, in a validation loop under ``no_grad`` or ``inference_mode`` too. With
+    ``generator=SampleKeys(...)`` the result does not depend on batches or processes.
+
+    Args:
+        eps: radius, absolute, in units of y.
+        n_seeds: S, seeds per input.
+        attack: the ascent.
+        ball: where delta may be.
+        kwargs: of ``torchmetrics.Metric``.
+
+    Attributes:
+        n_stalled: how many inputs had no gradient, so that nothing was searched.
+
+    Example:
+        >>> metric = Sensitivity(eps=0.1)
+        >>> metric.update(lambda y: 3 * y, torch.zeros(4, 2))
+        >>> round(metric.compute().item(), 4)
+        0.09
+    """
+
+    higher_is_better = False
+    n_stalled: Tensor
+
+    def __init__(
+        self,
+        eps: float,
+        n_seeds: int = 1,
+        *,
+        attack: Method = EVALUATION,
+        ball: Ball = L2(),  # noqa: B008 (a frozen value)
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.add_state("n_stalled", torch.tensor(0), dist_reduce_fx="sum")
+        self.eps, self.n_seeds, self.attack, self.ball = eps, n_seeds, attack, ball
+
+    def update(self, G: Estimator, y: Tensor, generator: Randomness = None) -> None:
+        """Take in ``(B, ...)`` degraded inputs of an estimator."""
+        found = sensitivity(G, y, self.eps, self.n_seeds, attack=self.attack, ball=self.ball, generator=generator)
+        self._keep(found.value)
+        self.n_stalled += found.stalled.sum()

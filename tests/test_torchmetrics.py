@@ -1,0 +1,228 @@
+"""The metric classes: what the functions say, in collections, after merges, in validation and across processes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import stochrobust
+from stochrobust import PAPER, BlockAverageProjector, SampleKeys, summarize_psnr
+from tests.processes import in_two_processes
+
+torchmetrics = pytest.importorskip("torchmetrics")
+
+from stochrobust.torchmetrics import (  # noqa: E402
+    AdversarialInputPSNR,
+    ConsistencyPSNR,
+    PerPixelStd,
+    RobustnessPSNR,
+    Sensitivity,
+)
+
+PROJECTOR = BlockAverageProjector(2)
+N = 7  # inputs, with two seeds each
+
+
+def data() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    clean, attacked = torch.rand(2, 2 * N, 3, 8, 8, generator=generator)
+    attacked[2:4] = clean[2:4]  # an input whose outputs do not move
+    y = PROJECTOR.D(clean[::2]) + 0.01 * torch.randn(N, 3, 4, 4, generator=generator)
+    delta = 0.1 * torch.randn(N, 3, 4, 4, generator=generator)
+    return {"clean": clean, "attacked": attacked, "samples": clean, "x_hat": clean[::2], "y": y, "delta": delta}
+
+
+def rows(values: dict[str, Tensor], inputs: slice) -> dict[str, Tensor]:
+    """The given inputs, with both outputs of each where there are two."""
+    return {
+        name: value.unflatten(0, (N, -1))[inputs].flatten(0, 1)
+        for name, value in values.items()
+    }  # fmt: skip
+
+
+def curved(y: Tensor) -> Tensor:
+    return torch.sin(3 * y) * y.flatten(1).mean(1).view(-1, 1, 1, 1)
+
+
+class Attacked(Sensitivity):
+    """The sensitivity of one estimator, for a collection that hands out tensors."""
+
+    def update(self, y: Tensor, keys: Any = None) -> None:  # type: ignore[override]
+        super().update(curved, y, SampleKeys(range(len(y))) if keys is None else SampleKeys(keys))
+
+
+METRICS: dict[str, Callable[[], Any]] = {
+    "std": lambda: PerPixelStd(2),
+    "robustness": lambda: RobustnessPSNR(2, data_range=2.0),
+    "ai": lambda: AdversarialInputPSNR(data_range=2.0),
+    "consistency": lambda: ConsistencyPSNR(PROJECTOR, data_range=2.0),
+    "stored": lambda: ConsistencyPSNR(PROJECTOR, rounded=True),
+    "sensitivity": lambda: Attacked(0.1, 1, attack=PAPER),
+}
+
+
+def expected(name: str) -> float:
+    d = data()
+    psnr = {
+        "robustness": lambda: stochrobust.robustness_psnr(d["clean"], d["attacked"], n_seeds=2, data_range=2.0),
+        "ai": lambda: stochrobust.adversarial_input_psnr(d["y"], d["delta"], data_range=2.0),
+        "consistency": lambda: stochrobust.consistency_psnr(d["x_hat"], d["y"], PROJECTOR, data_range=2.0).raw,
+        "stored": lambda: stochrobust.consistency_psnr(d["x_hat"], d["y"], PROJECTOR).rounded,
+    }
+    if name in psnr:
+        return summarize_psnr(psnr[name]()).mean
+    if name == "std":
+        return float(stochrobust.per_pixel_std(d["samples"], 2).double().mean())
+    keys = SampleKeys(range(N))
+    return float(stochrobust.sensitivity(curved, d["y"], 0.1, 1, attack=PAPER, generator=keys).value.double().mean())
+
+
+def take_in(metric: Any, *shares: slice) -> Any:
+    """One update for each share of the inputs."""
+    for share in shares:
+        values: dict[str, Any] = rows(data(), share) | {"keys": range(N)[share]}
+        metric.update(**metric._filter_kwargs(**values))
+    return metric
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_unequal_batches_give_the_value_of_the_whole(name: str) -> None:
+    metric = take_in(METRICS[name](), slice(0, 4), slice(4, 5), slice(5, N))
+    assert metric.compute().item() == pytest.approx(expected(name), rel=1e-6)
+    assert metric.compute().dtype == torch.float64
+    whole = take_in(METRICS[name](), slice(0, N))
+    backwards = take_in(METRICS[name](), slice(3, N), slice(0, 3))
+    assert whole.compute().item() == pytest.approx(backwards.compute().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_reset_merge_pickle_and_forward(name: str) -> None:
+    metric = take_in(METRICS[name](), slice(0, 2))
+    metric.reset()
+    other = pickle.loads(pickle.dumps(take_in(METRICS[name](), slice(4, N))))
+    take_in(metric, slice(0, 4))
+    metric.merge_state(other)
+    assert metric.compute().item() == pytest.approx(expected(name), rel=1e-6)
+    stepwise = METRICS[name]()
+    values: dict[str, Any] = rows(data(), slice(0, 3)) | {"keys": range(3)}
+    step = stepwise(**stepwise._filter_kwargs(**values))
+    assert step == take_in(METRICS[name](), slice(0, 3)).compute()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_plot(name: str) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    figure, _ = take_in(METRICS[name](), slice(0, N)).plot()
+    assert len(figure.axes) == 1
+    matplotlib.pyplot.close(figure)
+
+
+def test_a_collection_hands_each_its_own() -> None:
+    collection = torchmetrics.MetricCollection({name: METRICS[name]() for name in METRICS})
+    for share in (slice(0, 3), slice(3, N)):
+        values: dict[str, Any] = rows(data(), share) | {"keys": range(N)[share]}
+        collection.update(**values)
+    for name, value in collection.compute().items():
+        assert value.item() == pytest.approx(expected(name), rel=1e-6)
+
+
+def test_a_collection_does_not_share_states_that_happen_to_be_close() -> None:
+    """It takes metrics for one whose states are close after the first update, here both infinite, and updates only one.
+
+    Source: torchmetrics 1.9, ``MetricCollection(compute_groups=True)``, its default.
+    """
+    collection = torchmetrics.MetricCollection({"one": RobustnessPSNR(), "ten": RobustnessPSNR(data_range=10.0)})
+    clean = torch.zeros(2, 5)
+    collection.update(clean, clean)
+    collection.update(clean, clean + 0.1)
+    values = collection.compute()
+    assert values["one"].item() == pytest.approx(20, rel=1e-6)
+    assert values["ten"].item() == pytest.approx(40, rel=1e-6)
+
+
+def test_infinite_decibels_are_counted_and_left_out() -> None:
+    metric = take_in(METRICS["robustness"](), slice(0, N))
+    assert metric.summary().n_infinite == 1
+    assert metric.summary().n_finite == N - 1
+    nothing_moves = RobustnessPSNR()
+    nothing_moves.update(torch.zeros(3, 2), torch.zeros(3, 2))
+    assert nothing_moves.compute() == torch.inf
+
+
+def test_the_mean_of_decibels_is_not_the_decibels_of_a_mean() -> None:
+    """Eq. 9 averages PSNRs; torchmetrics' own PSNR pools the squared errors first."""
+    clean = torch.zeros(2, 4)
+    attacked = torch.tensor([[0.1], [0.001]]).expand(2, 4)
+    metric = RobustnessPSNR()
+    metric.update(clean, attacked)
+    assert metric.compute().item() == pytest.approx(40, rel=1e-6)
+    pooled = torchmetrics.functional.image.peak_signal_noise_ratio(attacked, clean, data_range=1.0)
+    assert pooled.item() == pytest.approx(23.0, abs=0.01)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_gradients_where_validation_forbids_them(context: Callable[[], Any]) -> None:
+    module = torch.nn.Linear(3, 3, bias=False)
+    with context():
+        metric = Sensitivity(0.1, attack=PAPER)
+        metric.update(module, torch.zeros(5, 3))
+        value = metric.compute().item()
+    largest = 0.01 * float(torch.linalg.matrix_norm(module.weight.detach(), 2)) ** 2
+    assert 0.5 * largest < value < largest * (1 + 1e-5)
+    assert module.weight.grad is None
+    assert module.training
+
+
+def test_the_sensitivity_counts_inputs_that_nothing_moved() -> None:
+    metric = Sensitivity(0.1, attack=PAPER)
+    metric.update(lambda y: torch.zeros_like(y) + 0 * y, torch.zeros(5, 3))
+    assert metric.n_stalled == 5
+    assert metric.compute() == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: PerPixelStd(1), ValueError, "n_seeds must be at least 2"),
+        (lambda: RobustnessPSNR(0), ValueError, "n_seeds must be at least 1"),
+        (lambda: RobustnessPSNR(data_range=0.0), ValueError, "data_range must be a finite number above 0"),
+        (lambda: AdversarialInputPSNR(data_range=-1.0), ValueError, "data_range must be a finite number above 0"),
+    ],
+)
+def test_errors(make: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+# -- across processes --------------------------------------------------------------------------------------------------
+
+SHARES = {"unequal": (slice(0, 5), slice(5, N)), "one has none": (slice(0, 0), slice(0, N))}
+
+
+def value_of_both(rank: int, shares: tuple[slice, slice]) -> dict[str, float]:
+    values = {}
+    for name in METRICS:
+        metric = METRICS[name]()
+        if shares[rank].stop > shares[rank].start:
+            take_in(metric, shares[rank])
+        else:
+            metric._update_count = 1  # silences torchmetrics' warning that nothing came, which is the point here
+        values[name] = metric.compute().item()
+    return values
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+@pytest.mark.parametrize("shares", SHARES)
+def test_two_processes_give_exactly_what_one_gives(shares: str) -> None:
+    """Unequal shares (torchmetrics #2170, #337), and one process without any."""
+    together = in_two_processes(value_of_both, SHARES[shares])
+    present = [share for share in SHARES[shares] if share.stop > share.start]
+    alone = {name: take_in(METRICS[name](), *present).compute().item() for name in METRICS}
+    assert together == alone
