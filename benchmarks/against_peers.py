@@ -222,7 +222,7 @@ def known_frechet(first: Tensor, second: Tensor) -> Values:
 def our_frechet_of_moments(first: Tensor, second: Tensor) -> Values:
     from stochrobust import FrechetStatistics, frechet_distance
 
-    sides = [FrechetStatistics.from_moments(10_000, side[0], side[1:]) for side in (first, second)]
+    sides = [FrechetStatistics.from_moments(side[0], side[1:], 10_000) for side in (first, second)]
     return [frechet_distance(real=sides[0], generated=sides[1])]
 
 
@@ -257,7 +257,7 @@ def scipy_frechet_of_moments(first: Tensor, second: Tensor) -> Values:
 def our_kernel_distance(real: Tensor, generated: Tensor) -> Values:
     from stochrobust import kernel_distance
 
-    return [kernel_distance(real=real, generated=generated)]
+    return [kernel_distance(real=real, generated=generated).value]
 
 
 def piq_kernel_distance(real: Tensor, generated: Tensor) -> Values:

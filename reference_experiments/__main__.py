@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> None:
     _add_demo(
         studies.add_parser("demo", help="four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes")
     )
+    _add_quality(studies.add_parser("quality", help="the quality metrics on real images, degraded and foreign"))
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)
@@ -87,6 +88,27 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         demo(options.preset, options.out, options.seed)
 
     parser.set_defaults(run=run)
+
+
+def _add_quality(parser: argparse.ArgumentParser) -> None:
+    from reference_experiments.data.images64 import FOLDER_VARIABLE
+    from reference_experiments.quality.study import Settings
+
+    parser.add_argument("--data", type=Path, help=f"folder of the image archives (default: ${FOLDER_VARIABLE})")
+    parser.add_argument("--out", type=Path, default=RESULTS / "quality", help="folder of the results")
+    for field in fields(Settings):
+        kind = get_type_hints(Settings)[field.name]
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)
+
+    def start(options: argparse.Namespace) -> None:
+        from reference_experiments.data.images64 import data_folder
+        from reference_experiments.quality.study import run
+
+        settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
+        run(data_folder(options.data), options.out, settings, Record(shell_command()))
+        print((options.out / "table.md").read_text())
+
+    parser.set_defaults(run=start)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,11 @@ FOLDER_VARIABLE = "STOCHROBUST_DATA"
 
 def data_folder(folder: Path | None = None) -> Path:
     """The given folder, or the one that the environment variable names."""
-    if folder is None and not (named := os.environ.get(FOLDER_VARIABLE)):
-        raise ValueError(f"no folder of image archives given: pass --data, or set {FOLDER_VARIABLE}")
-    return folder or Path(named)
+    if folder is not None:
+        return folder
+    if named := os.environ.get(FOLDER_VARIABLE):
+        return Path(named)
+    raise ValueError(f"no folder of image archives given: pass --data, or set {FOLDER_VARIABLE}")
 
 
 def images64(folder: Path, name: str, part: Literal["train", "val"], n: int | None = None, seed: int = 0) -> Tensor:

@@ -2,6 +2,7 @@
 
 from stochrobust.ascent import EVALUATION, PAPER, PAPER_TOY, PGD, AdamAscent
 from stochrobust.balls import L2, Linf
+from stochrobust.bracket import W2Bracket, w2_bracket
 from stochrobust.consistency import (
     BlockAverageProjector,
     CEMProjector,
@@ -13,8 +14,19 @@ from stochrobust.consistency import (
 )
 from stochrobust.estimators import Consistent
 from stochrobust.losses import RobustnessLoss, robustness_loss
+from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
+from stochrobust.metrics.efficientnet import EfficientNetLite0Features
+from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
+from stochrobust.metrics.features import Features
+from stochrobust.metrics.frechet import frechet_distance
+from stochrobust.metrics.inception import InceptionFeatures
+from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
+from stochrobust.metrics.kernel_distance import KernelDistance, kernel_distance
+from stochrobust.metrics.moments import FrechetStatistics
+from stochrobust.metrics.prdc import PRDC, prdc
 from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
+from stochrobust.metrics.protocol import Protocol, Score
 from stochrobust.metrics.psnr import (
     PSNRSummary,
     adversarial_input_psnr,
@@ -24,6 +36,7 @@ from stochrobust.metrics.psnr import (
     robustness_psnr,
     summarize_psnr,
 )
+from stochrobust.metrics.realism import realism
 from stochrobust.seeds import SampleKeys
 from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
 from stochrobust.transport import W2Sensitivity, w2_sensitivity
@@ -36,36 +49,58 @@ __all__ = [
     "PAPER",
     "PAPER_TOY",
     "PGD",
+    "PRDC",
     "AdamAscent",
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
     "Consistent",
+    "DensityCoverage",
+    "EfficientNetLite0Features",
+    "FeatureExtractor",
+    "Features",
+    "FrechetStatistics",
+    "InceptionFeatures",
     "InpaintingProjector",
+    "Interval",
+    "KernelDistance",
     "LinearProjector",
     "Linf",
+    "ModuleFeatures",
     "PSNRSummary",
     "PerPixelStd",
     "PrecisionRecall",
+    "Protocol",
     "RobustnessLoss",
     "SampleKeys",
+    "Score",
     "Sensitivity",
     "SeparableProjector",
+    "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
     "consistency_psnr",
+    "density_coverage",
     "eps_from_psnr",
+    "extract_features",
+    "frechet_distance",
     "gaussian_w2_squared",
+    "interval_by_halves",
+    "interval_of_mean",
+    "kernel_distance",
     "mean_sensitivity",
     "per_pixel_std",
+    "prdc",
     "precision_recall",
     "psnr",
     "psnr_from_eps",
+    "realism",
     "robustness_loss",
     "robustness_psnr",
     "same_seed_change",
     "sensitivity",
     "summarize_psnr",
+    "w2_bracket",
     "w2_distance",
     "w2_sensitivity",
     "w2_squared",

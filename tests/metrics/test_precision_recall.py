@@ -6,87 +6,57 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from stochrobust.metrics import _distances, _neighbours
 from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
-
-Sets = tuple[Tensor, Tensor]
-KS = (1, 2, 3, 4, 5, 10)
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+from tests.metrics.neighbour_sets import (
+    DTYPES,
+    KS,
+    Largest,
+    Sets,
+    Truth,
+    brute_force,
+    chosen,
+    count_settled,
+    known,
+    make_sets,
+    many_blocks,
+    many_problems,
+    normal,
+)
+from tests.metrics.neighbour_sets import largest as largest_of
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many blocks, of sizes that do not divide the sets', so that a hundred samples take every path."""
-    for name, size in (("_ROWS", 64), ("_COLUMNS", 32), ("_SLICE", 12)):
-        monkeypatch.setattr(_neighbours, name, size)
-    monkeypatch.setattr(_distances, "_CHUNK", 100)
+    many_blocks(monkeypatch)
 
 
 @pytest.fixture
 def settled_pairs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many distances were summed up one by one, call by call."""
-    counts: list[int] = []
-    original = _distances.squared_distances
-
-    def counted(a: Tensor, b: Tensor) -> Tensor:
-        counts.append(len(a))
-        return original(a, b)
-
-    monkeypatch.setattr(_distances, "squared_distances", counted)
-    return counts
+    return count_settled(monkeypatch)
 
 
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).float()
+def largest(sets: Sets) -> Largest:
+    return largest_of(sets, precision_recall)
 
 
-def chosen(rows: Tensor, n: int, seed: int = 7) -> Tensor:
-    return rows[torch.randint(len(rows), (n,), generator=torch.Generator().manual_seed(seed))]
-
-
-def sum_by_halves(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    while terms.shape[-1] > 1:
-        left, right = np.split(terms, [-(-terms.shape[-1] // 2)], axis=-1)
-        pad = [(0, 0)] * (terms.ndim - 1) + [(0, left.shape[-1] - right.shape[-1])]
-        terms = left + np.pad(right, pad)
-    return terms[..., 0]
-
-
-def brute_force(real: Tensor, generated: Tensor, ks: tuple[int, ...], *, by_halves: bool = True) -> list[Sets]:
-    """The definition, in NumPy: all distances, one sum, the diagonal left out, closed balls."""
-
-    def distances(a: Tensor, b: Tensor) -> NDArray[np.float64]:
-        terms = (a.double().numpy()[:, None] - b.double().numpy()[None]) ** 2
-        return sum_by_halves(terms) if by_halves else terms.sum(-1)
-
-    def sorted_neighbours(a: Tensor) -> NDArray[np.float64]:
-        others = distances(a, a)[~np.eye(len(a), dtype=bool)].reshape(len(a), -1)
-        others.sort(axis=1)
-        return others
-
-    between, of_real, of_generated = distances(real, generated), sorted_neighbours(real), sorted_neighbours(generated)
-    in_real = [(between <= of_real[:, k - 1, None]).any(0) for k in ks]
-    in_generated = [(between <= of_generated[None, :, k - 1]).any(1) for k in ks]
-    return [(torch.from_numpy(g), torch.from_numpy(r)) for g, r in zip(in_real, in_generated, strict=True)]
-
-
-def assert_exact(real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS, *, by_halves: bool = True) -> None:
-    results = precision_recall(real=real, generated=generated, k=ks)
-    expected = brute_force(real.cpu(), generated.cpu(), ks, by_halves=by_halves)
-    for k, result, (in_real, in_generated) in zip(ks, results, expected, strict=True):
+def assert_agrees(real: Tensor, generated: Tensor, truth: Truth, ks: tuple[int, ...]) -> None:
+    for k, result in zip(ks, precision_recall(real=real, generated=generated, k=ks), strict=True):
+        in_real, in_generated = truth.generated_in_real(k), truth.real_in_generated(k)
         assert torch.equal(result.generated_in_real.cpu(), in_real), k
         assert torch.equal(result.real_in_generated.cpu(), in_generated), k
         assert (result.k, result.precision) == (k, float(in_real.double().mean()))
         assert result.recall == float(in_generated.double().mean())
+
+
+def assert_exact(real: Tensor, generated: Tensor, ks: tuple[int, ...] = KS, *, by_halves: bool = True) -> None:
+    assert_agrees(real, generated, brute_force(real.cpu(), generated.cpu(), by_halves=by_halves), ks)
 
 
 # -- closed form -------------------------------------------------------------------------------------------------------
@@ -140,37 +110,11 @@ def test_a_collapsed_generator_on_a_real_sample_is_precise() -> None:
 # -- brute force -------------------------------------------------------------------------------------------------------
 
 
-def make_sets(d: int) -> dict[str, Sets]:
-    real, other = normal(110, d), normal(95, d, seed=1)
-    integers = torch.randint(3, (205, d), generator=torch.Generator().manual_seed(2)).float()
-    modes = chosen(other[:4], 95)
-    return {
-        "random": (real, other),
-        "duplicated": (chosen(real[:40], 110), chosen(other[:30], 95)),
-        "few distinct": (real[:6].repeat(2, 1), other[:5].repeat(3, 1)),
-        "integers": (integers[:110], integers[110:]),
-        "collapsed": (real, other[:1].repeat(95, 1)),
-        "modes": (real, modes),
-        "modes with noise": (real, modes + 1e-6 * other),
-        "memorised": (real, chosen(real, 95)),
-        "memorised with noise": (real, chosen(real, 95) + 1e-6 * other),
-        "offset": (1e4 + real, 1e4 + other),
-        "negative zero": (real.round() * 0.0, -(other.round() * 0.0)),
-        "tiny": (1e-30 * real, 1e-30 * other),
-        "subnormal": (1e-40 * real, 1e-40 * other),
-        "huge": (1e30 * real, 1e30 * other),
-        "at the edge of overflow": (1.5e19 * real, 1.5e19 * other),
-    }
-
-
-@pytest.mark.parametrize("d", [1, 2, 3, 50])
-@pytest.mark.parametrize("kind", make_sets(1))
+@many_problems
 @pytest.mark.usefixtures("small_blocks")
 def test_every_decision_is_that_of_brute_force(kind: str, d: int) -> None:
-    for dtype in DTYPES:
-        real, generated = (features.to(dtype) for features in make_sets(d)[kind])
-        if bool(real.isfinite().all() & generated.isfinite().all()):
-            assert_exact(real, generated)
+    for (real, generated), truth in known(kind, d):
+        assert_agrees(real, generated, truth, KS)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -288,30 +232,6 @@ def test_equal_rows_are_found() -> None:
     assert len(rows) == 3
     assert torch.equal(features[rows.first][rows.group], features)
     assert rows.count[rows.group].tolist() == [3, 1, 3, 3, 1]
-
-
-class Largest(TorchDispatchMode):
-    """The most elements that any result had, and the dtypes of the products."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.elements, self.product_dtypes = 0, set[torch.dtype]()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for value in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(value, Tensor):
-                self.elements = max(self.elements, value.numel())
-        if function is torch.ops.aten.mm.default:
-            self.product_dtypes.add(result.dtype)
-        return result
-
-
-def largest(sets: Sets) -> Largest:
-    observed = Largest()
-    with observed:
-        precision_recall(real=sets[0], generated=sets[1])
-    return observed
 
 
 @pytest.mark.parametrize("kind", ["random", "collapsed", "modes with noise", "offset"])

@@ -48,46 +48,86 @@ def neighbour_radii(points: DistinctRows, ks: tuple[int, ...]) -> tuple[Tensor, 
     return torch.stack(radii), candidates.dtype
 
 
+class Members(NamedTuple):
+    """Who lies in the closed balls of a set, for K radii of each.
+
+    Args:
+        n_balls: ``(K, V)`` int64, in how many balls each query lies; copies of a centre count.
+        occupied: ``(K, U)`` bool, which balls hold some query.
+    """
+
+    n_balls: Tensor
+    occupied: Tensor
+
+
 def ball_members(
     a: DistinctRows, b: DistinctRows, a_radii: Tensor, b_radii: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Which rows of each set lie in a closed ball around some row of the other.
+) -> tuple[Members, Members]:
+    """Which rows of each set lie in closed balls around the rows of the other.
 
     Args:
         a, b: the distinct rows, U and V of them.
-        a_radii, b_radii: ``(K, U)`` and ``(K, V)`` squared radii in float64.
+        a_radii, b_radii: ``(K, U)`` and ``(L, V)`` squared radii in float64, for K and L kinds of balls; none if 0.
         dtype: of the products that decide what is clear.
 
     Returns:
-        ``(K, U)`` and ``(K, V)`` bool: rows of ``a`` in balls of ``b``, rows of ``b`` in balls of ``a``.
+        The members of the balls around ``a``, and of those around ``b``.
     """
+    around_a, around_b = _no_members(a_radii, b), _no_members(b_radii, a)
+    for rows, columns, low in cross_blocks(a, b, dtype):
+        _count(low, rows, a_radii, columns, around_a)
+        _count(low.T, columns, b_radii, rows, around_b)
+    return around_a, around_b
+
+
+def cross_blocks(a: DistinctRows, b: DistinctRows, dtype: torch.dtype) -> Iterator[tuple[Block, Block, Tensor]]:
+    """Every pair of a row of ``a`` and one of ``b`` once, by blocks, with lower bounds of their distances."""
     centre = (a.mean() + b.mean()) / 2
-    a_inside, b_inside = torch.zeros_like(a_radii, dtype=torch.bool), torch.zeros_like(b_radii, dtype=torch.bool)
     for top in range(0, len(a), _ROWS):
         rows = a.block(top, top + _ROWS, centre, dtype)
         for left in range(0, len(b), _COLUMNS):
             columns = b.block(left, left + _COLUMNS, centre, dtype)
-            low = lower_bounds(rows, columns)
-            for k in range(len(a_radii)):
-                _mark(low, rows, a_radii[k, rows.span], columns, b_inside[k, columns.span])
-                _mark(low.T, columns, b_radii[k, columns.span], rows, a_inside[k, rows.span])
-    return a_inside, b_inside
+            yield rows, columns, lower_bounds(rows, columns)
 
 
-def _mark(low: Tensor, balls: Block, radii: Tensor, queries: Block, inside: Tensor) -> None:
-    """Mark in ``inside`` the queries that lie in some ball; ``low`` is ``(balls, queries)``."""
-    outer = above(radii, low.dtype)[:, None]
-    unclear = (~((low - outer).amin(0) > 0) & ~inside).nonzero()[:, 0]
-    if len(unclear) == 0:
-        return
-    low = low[:, unclear]
-    high = low + (balls.gap[:, None] + queries.gap[unclear])
-    sure = (high <= below(radii, low.dtype)[:, None]).any(0)
-    i, j = positions(~(low > outer) & ~sure)
-    inside[unclear[sure]] = True
-    j = unclear[j]
-    hit = _distances(balls.points, balls.start + i, queries.points, queries.start + j) <= radii[i]
-    inside[j[hit]] = True
+def slices(block: Block, low: Tensor) -> Iterator[tuple[slice, Block, Tensor]]:
+    """A block of distances by a few rows, which caches hold: where in the block, the rows, their distances."""
+    size = _SLICE if low.device.type == "cpu" else len(block)
+    for part, rows in zip(block.split(size), low.split(size), strict=True):
+        start = part.start - block.start
+        yield slice(start, start + len(part)), part, rows
+
+
+def deciding_distances(a: Block, i: Tensor, b: Block, j: Tensor) -> Tensor:
+    """The deciding distances of pairs of rows of two blocks."""
+    return _distances(a.points, a.start + i, b.points, b.start + j)
+
+
+def _no_members(radii: Tensor, queries: DistinctRows) -> Members:
+    n_balls = torch.zeros(len(radii), len(queries), dtype=torch.int64, device=radii.device)
+    return Members(n_balls, torch.zeros_like(radii, dtype=torch.bool))
+
+
+def _count(low: Tensor, balls: Block, radii: Tensor, queries: Block, members: Members) -> None:
+    """Count the members of a block; ``low`` is ``(balls, queries)``."""
+    count = balls.points.count[balls.span]
+    for here, part, rows in slices(balls, low):
+        for k, radius in enumerate(radii[:, part.span]):
+            n_balls, occupied = members.n_balls[k, queries.span], members.occupied[k, part.span]
+            inner = below(radius, low.dtype)
+            maybe = ~(rows > above(radius, low.dtype)[:, None])
+            if 8 * int(maybe.count_nonzero()) > maybe.numel():  # too many to list
+                sure = rows + (part.gap[:, None] + queries.gap) <= inner[:, None]
+                occupied |= sure.any(1)
+                n_balls += (count[here].double() @ sure.double()).long()
+                maybe &= ~sure
+            i, j = positions(maybe)
+            hit = rows[i, j] + (part.gap[i] + queries.gap[j]) <= inner[i]
+            near = (~hit).nonzero()[:, 0]
+            hit[near] = deciding_distances(part, i[near], queries, j[near]) <= radius[i[near]]
+            i, j = i[hit], j[hit]
+            occupied[i] = True
+            n_balls.index_add_(0, j, count[here][i])
 
 
 def _distances(a: DistinctRows, i: Tensor, b: DistinctRows, j: Tensor) -> Tensor:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import overload
 
-import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, describe
-from stochrobust.metrics._distances import distinct_rows
-from stochrobust.metrics._neighbours import ball_members, neighbour_radii
-from stochrobust.metrics.features import FeatureSet, gather_pair
-from stochrobust.metrics.protocol import Protocol, Score
+from stochrobust.metrics._manifolds import Manifolds, manifolds
+from stochrobust.metrics.features import FeatureSet
+from stochrobust.metrics.protocol import Score
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,34 +81,17 @@ def precision_recall(
         T. Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, NeurIPS 2019.
         k = 3 is also the choice of Ohayon et al., ICML 2023, Appendix E.2.5.
     """
-    ks = _check_neighbours(k)
-    real, generated = gather_pair(real, generated, minimum=max(ks) + 1)
-    with torch.no_grad(), torch.autocast(real.values.device.type, enabled=False):
-        reals, others = distinct_rows(real.values), distinct_rows(generated.values)
-        real_radii, real_dtype = neighbour_radii(reals, ks)
-        other_radii, other_dtype = neighbour_radii(others, ks)
-        dtype = torch.promote_types(real_dtype, other_dtype)
-        real_inside, other_inside = ball_members(reals, others, real_radii, other_radii, dtype)
-        rows = zip(ks, other_inside[:, others.group], real_inside[:, reals.group], strict=True)
-        conditions = real.conditions(generated)
-        results = tuple(_result(n, conditions, *members) for n, *members in rows)
+    results = tuple(map(precision_recall_of, manifolds(real, generated, k)))
     return results if isinstance(k, Sequence) else results[0]
 
 
-def _result(k: int, protocol: Protocol, generated_in_real: Tensor, real_in_generated: Tensor) -> PrecisionRecall:
-    precision, recall = (int(inside.sum()) / len(inside) for inside in (generated_in_real, real_in_generated))
+def precision_recall_of(members: Manifolds) -> PrecisionRecall:
+    """Precision and recall of memberships that are known."""
+    inside = members.n_balls > 0
     return PrecisionRecall(
-        k,
-        Score(precision, replace(protocol, metric="precision", k=k)),
-        Score(recall, replace(protocol, metric="recall", k=k)),
-        generated_in_real,
-        real_in_generated,
+        k=members.k,
+        precision=members.share("precision", inside),
+        recall=members.share("recall", members.real_in_generated),
+        generated_in_real=inside,
+        real_in_generated=members.real_in_generated,
     )
-
-
-def _check_neighbours(k: object) -> tuple[int, ...]:
-    if not isinstance(k, Sequence):
-        return (check_count("k", k),)
-    if isinstance(k, str) or len(k) == 0:
-        raise ValueError(f"k must be an integer or a non-empty sequence of integers, got {describe(k)}")
-    return tuple(check_count("k", n) for n in k)
