@@ -18,6 +18,8 @@ TORCH = os.environ.get("STOCHROBUST_TORCH", "torch==2.13.0")
 # torchvision's compiled operators work only with the very build of torch they were made for, so the two come as a pair.
 TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torchvision")
 
+PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "torch-fidelity==0.4.*")
+
 # (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between on the oldest Python.
 MATRIX = [
     ("3.11", "2.4"),
@@ -67,8 +69,8 @@ def matrix(session: nox.Session, torch: str) -> None:
 @nox.session
 def peers(session: nox.Session) -> None:
     """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
-    session.install(*TORCHVISION_PAIR, "torch-fidelity==0.4.*", "piq==0.8.*", "-e", ".[test]")
-    session.run("python", "-c", "import piq, torch_fidelity")  # the tests skip without them
+    session.install(*TORCHVISION_PAIR, *PEERS, "-e", ".[test]")
+    session.run("python", "-c", "import lightning, piq, torch_fidelity")  # the tests skip without them
     session.run("pytest", "tests/peers", *session.posargs)
 
 
@@ -88,8 +90,8 @@ def experiments(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Prints the tables of benchmarks/, one script after another: nox -s benchmarks -- [SCRIPT.py ...]."""
-    session.install(TORCH, "-e", ".[test]")
+    """Prints the tables of benchmarks/, one script after another (gigabytes): nox -s benchmarks -- [SCRIPT.py ...]."""
+    session.install(*TORCHVISION_PAIR, *PEERS, "-e", ".[test]")
     for script in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("[!_]*.py")):
         session.run("python", script)
 

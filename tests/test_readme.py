@@ -1,4 +1,4 @@
-"""The README's Python runs, block after block, as a reader would paste it."""
+"""The Python of the README and of the pages runs, block after block, as a reader would paste it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ import torch
 from torch import Tensor
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+QUALITY = README.parent / "docs" / "quality.md"
+
+
+def run_blocks(page: Path, names: dict[str, object]) -> int:
+    """Runs each block with the names of those before it; how many there are."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    return len(blocks)
 
 
 class Seeded(torch.nn.Module):
@@ -22,16 +31,19 @@ class Seeded(torch.nn.Module):
 
 
 def test_every_block_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
     names: dict[str, object] = {"G": Seeded(), "y": torch.rand(2, 3), "adversarial_loss": torch.zeros(())}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    assert run_blocks(README, names) == 3
     loss, diversity = names["loss"], names["diversity"]
     assert isinstance(loss, Tensor)
     assert loss > 0
     assert isinstance(diversity, Tensor)
     assert diversity.shape == (16,)
+
+
+def test_every_block_of_the_quality_page_runs() -> None:
+    names: dict[str, object] = {}
+    assert run_blocks(QUALITY, names) == 2
+    assert names["again"] == names["frechet"]
 
 
 def test_both_commands_name_sessions_that_exist() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,8 +20,9 @@ def normal(*shape: int, seed: int) -> Tensor:
 
 def sparse_features(n: int, d: int, seed: int) -> Tensor:
     """Correlated, not negative, mostly small: as those of a network are."""
-    mixing = normal(d, d, seed=100) / d**0.5
-    return (normal(n, d, seed=seed) @ mixing * torch.arange(1, d + 1) ** -0.3).relu().float()
+    mixing = normal(d, d, seed=100) / math.sqrt(d)
+    rows: Tensor = normal(n, d, seed=seed) @ mixing * torch.arange(1, d + 1) ** -0.3
+    return rows.relu().float()
 
 
 CASES = {
@@ -49,9 +53,8 @@ def of_piq(real: Tensor, generated: Tensor) -> float:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("peer", [of_torch_fidelity, of_torchmetrics])
-def test_general_eigenvalues_agree_on_ordinary_sets(case: str, peer: object) -> None:
+def test_general_eigenvalues_agree_on_ordinary_sets(case: str, peer: Callable[[Tensor, Tensor], float]) -> None:
     real, generated = CASES[case]
-    assert callable(peer)
     assert frechet_distance(real=real, generated=generated) == pytest.approx(peer(real, generated), rel=1e-6)
 
 
@@ -95,7 +98,7 @@ def test_torchmetrics_gathers_the_same_moments() -> None:
         metric.update(batch, real=True)
     for batch in images[1].split(10):
         metric.update(batch, real=False)
-    rows = [(values * 255).byte().double().flatten(1) for values in images]
+    rows = [values.double().flatten(1) for values in images]
     ours = frechet_distance(real=FrechetStatistics.of(rows[0].split(7)), generated=rows[1])
     assert ours == pytest.approx(float(metric.compute()), rel=1e-6)
 

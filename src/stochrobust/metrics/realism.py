@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count
+from stochrobust._arguments import check_count, describe
 from stochrobust.metrics._distances import Block, DistinctRows, above, distinct_rows, positions
 from stochrobust.metrics._neighbours import cross_blocks, deciding_distances, neighbour_radii, slices
 from stochrobust.metrics.features import FeatureSet, gather_pair
@@ -56,7 +56,7 @@ def realism(*, real: FeatureSet, generated: FeatureSet, k: int = 3) -> Tensor:
     check_count("k", k)
     reals, others = gather_pair(real, generated, minimum=1)
     if len(reals) <= k:
-        raise ValueError(f"real must have at least {k + 1} samples, got {len(reals)}")
+        raise ValueError(f"real must have at least {k + 1} samples, got {describe(reals.values)}")
     with torch.no_grad(), torch.autocast(reals.values.device.type, enabled=False):
         points, queries = distinct_rows(reals.values), distinct_rows(others.values)
         radii, dtype = neighbour_radii(points, (k,))
