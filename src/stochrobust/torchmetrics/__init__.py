@@ -11,5 +11,14 @@ from stochrobust.torchmetrics.per_sample import (
     RobustnessPSNR,
     Sensitivity,
 )
+from stochrobust.torchmetrics.sets import FrechetDistance, PrecisionRecallDensityCoverage
 
-__all__ = ["AdversarialInputPSNR", "ConsistencyPSNR", "PerPixelStd", "RobustnessPSNR", "Sensitivity"]
+__all__ = [
+    "AdversarialInputPSNR",
+    "ConsistencyPSNR",
+    "FrechetDistance",
+    "PerPixelStd",
+    "PrecisionRecallDensityCoverage",
+    "RobustnessPSNR",
+    "Sensitivity",
+]
