@@ -10,6 +10,7 @@ import hashlib
 import pickle
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,10 @@ def network_of(extractor: InceptionFeatures) -> InceptionNetwork:
 
 
 @pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     path = tmp_path_factory.mktemp("weights") / NAMES[0]
-    return path, saved(random_state(), path)
+    yield path, saved(random_state(), path)
+    path.unlink()  # pytest would keep the 87 MB of the last three runs
 
 
 @pytest.fixture
@@ -195,8 +197,27 @@ def naive_resize(images: Tensor, size: int, offset: float) -> Tensor:
 def test_tensorflows_resizing_by_its_definition(shape: tuple[int, int], size: int) -> None:
     images = torch.rand(2, 3, *shape)
     torch.testing.assert_close(resize_tf1(images, size).double(), naive_resize(images, size, 0.0), rtol=0, atol=1e-4)
-    assert resize_tf1(images, size).dtype == images.dtype
+    assert all(resize_tf1(images.to(dtype), size).dtype == dtype for dtype in (torch.float64, torch.float16))
     torch.testing.assert_close(resize_tf1(images.double(), size), naive_resize(images, size, 0.0), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (13, 9), (33, 61)])
+def test_tensorflows_resizing_to_the_last_bit(shape: tuple[int, int]) -> None:
+    """Positions are products in float32, and the mixture is taken along a row before it is taken between rows."""
+    images = 255 * torch.rand(1, 1, *shape)
+    values = images[0, 0].numpy()
+    size, single = 20, np.float32
+    expected = np.empty((size, size), single)
+    at = [[single(i) * single(length / size) for i in range(size)] for length in shape]
+    for i, row in enumerate(at[0]):
+        for j, column in enumerate(at[1]):
+            top, left = int(row), int(column)
+            bottom, right = min(top + 1, shape[0] - 1), min(left + 1, shape[1] - 1)
+            down, along = row - single(top), column - single(left)
+            upper = values[top, left] + (values[top, right] - values[top, left]) * along
+            lower = values[bottom, left] + (values[bottom, right] - values[bottom, left]) * along
+            expected[i, j] = upper + (lower - upper) * down
+    assert torch.equal(resize_tf1(images, size)[0, 0], torch.from_numpy(expected))
 
 
 def test_tensorflows_resizing_by_hand() -> None:
@@ -322,6 +343,15 @@ def test_a_given_path_goes_before_the_cache(hub: Path, weights: Path) -> None:
         InceptionFeatures("tf")
 
 
+@pytest.mark.parametrize("place", [0, 8, 63])
+def test_every_digit_of_the_digest_counts(weights: Path, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    digits = list(inception.SHA256)
+    digits[place] = "0" if digits[place] != "0" else "1"
+    monkeypatch.setattr(inception, "SHA256", "".join(digits))
+    with pytest.raises(ValueError, match="weights must have the SHA-256"):
+        InceptionFeatures("paper", weights=weights)
+
+
 def test_another_file_of_the_same_format_is_refused(random_weights: tuple[Path, str]) -> None:
     path, digest = random_weights
     with pytest.raises(ValueError, match=f"weights must have the SHA-256 6726825d.*, got {digest}"):
@@ -346,7 +376,7 @@ def test_a_file_is_data_and_not_code(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_file_without_one_tensor_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = {name: torch.zeros(shape) for name, shape in published_shapes().items()}
+    state = {name: torch.zeros(()).expand(shape) for name, shape in published_shapes().items()}
     del state["Mixed_6c.branch7x7_2.bn.bias"]
     path = tmp_path / NAMES[0]
     monkeypatch.setattr(inception, "SHA256", saved(state, path))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ SHAPES = [(32, 32), (64, 64), (299, 299), (431, 350)]
 
 
 @pytest.fixture(scope="module")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     path = tmp_path_factory.mktemp("weights") / "weights-inception-2015-12-05-6726825d.pth"
-    return path, saved(random_state(), path)
+    yield path, saved(random_state(), path)
+    path.unlink()  # pytest would keep the 87 MB of the last three runs
 
 
 @pytest.fixture
