@@ -1,10 +1,10 @@
-"""Time precision_recall against its floor, three bare matrix products, and against prdc; prints a Markdown table.
+"""Time precision_recall and its kin against their floor, three bare matrix products, and against the package prdc.
 
     python benchmarks/precision_recall.py --samples 10000 --features 2048 --repeats 3 --prdc
 
 The floor is the product of the real and generated features, and half of each product of a set with itself (it is
 symmetric), in float32 by blocks, without anything done to the results. All contenders take turns in each repeat, and
-each number is the median of its repeats.
+each number is the median of its repeats. Prints a Markdown table: precision_recall on each case, its kin on the first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from stochrobust.metrics.density_coverage import density_coverage
+from stochrobust.metrics.prdc import prdc
 from stochrobust.metrics.precision_recall import precision_recall
+from stochrobust.metrics.realism import realism
 
 Case = tuple[Tensor, Tensor]
 
@@ -47,7 +50,7 @@ def bare_products(real: Tensor, generated: Tensor) -> None:
                 rows @ columns.T
 
 
-def with_prdc(real: Tensor, generated: Tensor, k: int) -> None:
+def with_package(real: Tensor, generated: Tensor, k: int) -> None:
     """The reference package, which needs three whole matrices of float64 distances or so."""
     from prdc import compute_prdc
 
@@ -87,8 +90,10 @@ def main() -> None:
         contenders[name] = lambda real=real, generated=generated: precision_recall(  # type: ignore[misc]
             real=real, generated=generated, k=options.k
         )
+    for kin in (density_coverage, prdc, realism):
+        contenders[f"{kin.__name__}()"] = lambda kin=kin: kin(real=first[0], generated=first[1], k=options.k)  # type: ignore[misc]
     if options.prdc:
-        contenders["prdc"] = lambda: with_prdc(*first, options.k)
+        contenders["the package prdc"] = lambda: with_package(*first, options.k)
     clock = time.process_time if options.cpu_time else time.perf_counter
     results = medians(contenders, options.repeats, clock)
     floor = results["three bare products"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_it_holds(seed: int, n: int, m: int, d: int, rounds: int, spread: float,
     a, b = points(seed, n=n, d=d), points(seed + 1, n=m, d=d)
     size = min(n, m)
     b[:, :size] = a[:, :size] + spread * b[:, :size]
-    change = {
+    change: dict[str, Callable[[Tensor], Tensor]] = {
         "normal": lambda x: x,
         "integer": torch.round,
         "outlier": lambda x: torch.cat([1000 + x[:, :1], x[:, 1:]], 1),
@@ -61,8 +62,8 @@ def test_it_holds(seed: int, n: int, m: int, d: int, rounds: int, spread: float,
         "large": lambda x: 1e15 * x,
         "small": lambda x: 1e-15 * x,
         "line": lambda x: x[..., :1].expand_as(x),
-    }[kind]
-    a, b = change(a).to(dtype), change(b).to(dtype)
+    }
+    a, b = (change[kind](x).to(dtype) for x in (a, b))
     check_holds(w2_bracket(a, b, rounds=rounds), a, b)
 
 

@@ -40,7 +40,7 @@ from stochrobust.metrics.realism import realism
 from stochrobust.seeds import SampleKeys
 from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
 from stochrobust.transport import W2Sensitivity, w2_sensitivity
-from stochrobust.wasserstein import gaussian_w2_squared, w2_distance, w2_squared
+from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_distance, w2_squared
 
 __version__ = "0.1.0"
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "robustness_psnr",
     "same_seed_change",
     "sensitivity",
+    "sliced_w2_squared",
     "summarize_psnr",
     "w2_bracket",
     "w2_distance",

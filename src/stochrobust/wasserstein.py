@@ -37,7 +37,7 @@ def w2_squared(a: Tensor, b: Tensor, *, method: str = "auto") -> Tensor:
 
     Returns:
         (B,), in the dtype of a or float32, whichever is wider; differentiable in a and b at the found matching. The
-        matching is optimal to 1e-10 of the cost, as far as float64 tells squared distances apart.
+        matching is optimal to 1e-9 of the cost, as far as float64 tells squared distances apart.
 
     Raises:
         TypeError: a or b is no floating-point tensor.
@@ -48,7 +48,7 @@ def w2_squared(a: Tensor, b: Tensor, *, method: str = "auto") -> Tensor:
         >>> w2_squared(torch.tensor([[[0.0], [1.0]]]), torch.tensor([[[3.0], [2.0]]]))
         tensor([4.])
 
-    Source: Eq. 4 of the paper; Peyre and Cuturi, "Computational Optimal Transport", 2019, sections 2.2 and 2.6, 3.
+    Source: Eq. 4 of the paper; Peyre and Cuturi, "Computational Optimal Transport", 2019, sections 2.2, 2.6 and 3.
     """
     check_point_sets(a, b, sizes_may_differ=True)
     if _sorts(a, method):

@@ -332,6 +332,18 @@ def test_few_distances_are_summed_one_by_one(kind: str, monkeypatch: pytest.Monk
     assert sum(settled) < 12 * n
 
 
+def test_float64_products_tell_members_apart_once_one_set_needs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generated set's clusters were beyond float32, and some real samples are in them: 60 times 250 pairs or so."""
+    for name, size in (("_ROWS", 128), ("_COLUMNS", 64), ("_SLICE", 32)):
+        monkeypatch.setattr(_neighbours, name, size)
+    modes = normal(2, 32, seed=3)
+    generated = chosen(modes, 500) + 1e-4 * normal(500, 32, seed=2)
+    real = torch.cat([normal(440, 32), chosen(modes, 60, seed=8) + 1e-4 * normal(60, 32, seed=5)])
+    settled = count_settled(monkeypatch)
+    prdc(real=real, generated=generated)
+    assert sum(settled) < 20_000, "with float32 products between the sets there are twice as many"
+
+
 def test_few_members_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the balls hold nearly all, the list would be long; where they hold little, only that is listed."""
     counts: list[int] = []
@@ -342,13 +354,16 @@ def test_few_members_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
         counts.append(len(row))
         return row, column
 
-    monkeypatch.setattr(_neighbours, "positions", counted)
     n = 2000
-    for generated in (normal(n, 16, seed=1), 0.01 * normal(n, 16, seed=1)):
+    for generated, k, hits in ((normal(n, 16, seed=1), 5, n * 5), (0.1 * normal(n, 16, seed=1), 500, n * n / 2)):
+        a, b = _distances.distinct_rows(normal(n, 16)), _distances.distinct_rows(generated)
+        radii, dtype = _neighbours.neighbour_radii(a, (k,))
         counts.clear()
-        result = density_coverage(real=normal(n, 16), generated=generated)
-        assert sum(counts) < n * n / 16
-    assert int(result.n_balls.sum()) > n * n / 5, "these balls were to hold many"
+        with monkeypatch.context() as patch:
+            patch.setattr(_neighbours, "positions", counted)
+            members, _ = _neighbours.ball_members(a, b, radii, radii.new_empty(0, n), dtype)
+        assert int(members.n_balls.sum()) > 0.8 * hits, "these balls were to hold many"
+        assert sum(counts) < 0.02 * n * n
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------

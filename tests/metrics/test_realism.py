@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -175,6 +176,29 @@ def test_one_and_more_is_precision_without_the_wide_balls(kind: str) -> None:
         assert found.tolist() == pruned.tolist()
         assert not bool((found & ~inside).any())
         assert float(inside.double().mean()) == precision_recall(real=real, generated=generated, k=k).precision
+
+
+@given(
+    radius=st.floats(-60, 60).map(lambda e: 10**e),
+    best=st.floats(-60, 60).map(lambda e: 10**e),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+@settings(max_examples=500)
+def test_what_is_ruled_out_is_never_the_largest(radius: float, best: float, dtype: torch.dtype) -> None:
+    """Whatever underflows or is rounded, the limit is not below the quotient, but for an underflow of its own."""
+    radii, bests = (torch.tensor([value], dtype=torch.float64) for value in (radius, best))
+    limit, tiny = float(module._limits(radii, bests, dtype)), torch.finfo(dtype).tiny
+    assert limit == math.inf or Fraction(limit) + Fraction(tiny) >= Fraction(radius) / Fraction(best)
+    if 1e-30 < radius < 1e30 and 1e-30 < best < 1e30 and 1e-30 < radius / best < 1e30:
+        assert limit <= radius / best * (1 + 20 * torch.finfo(dtype).eps)
+
+
+def test_limits_of_zero_and_infinity() -> None:
+    radii, best = torch.tensor([0.0, 1.0]).double(), torch.tensor([0.0, math.inf]).double()
+    limits = module._limits(radii, best, torch.float32)
+    assert limits[0].tolist() == [0.0, 0.0]
+    assert float(limits[1, 0]) == math.inf
+    assert 0 <= float(limits[1, 1]) < 1e-30
 
 
 # -- properties --------------------------------------------------------------------------------------------------------

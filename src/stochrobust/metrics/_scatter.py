@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -29,14 +30,13 @@ class Scatter:
     def of(cls, rows: Tensor) -> Scatter:
         """Of float64 rows."""
         width = rows.shape[1]
-        scatter = cls(0, rows.new_zeros(width), rows.new_zeros(width, width))
-        scatter.add(rows)
-        return scatter
+        return cls(0, rows.new_zeros(width), rows.new_zeros(width, width)).add(rows)
 
-    def add(self, rows: Tensor) -> None:
-        """Take in float64 rows, in place."""
+    def add(self, rows: Tensor) -> Scatter:
+        """Take in float64 rows, in place; itself."""
         for block in rows.split(BLOCK):
             self._add_block(block)
+        return self
 
     def joined(self, other: Scatter) -> Scatter:
         """The sums over the rows of both; a new one."""
@@ -50,8 +50,12 @@ class Scatter:
 
     def covariance(self) -> Tensor:
         """``(d, d)`` with divisor ``count - 1``, exactly symmetric."""
-        upper = (self.products / (self.count - 1)).triu_()
-        return upper.add_(upper.triu(1).T)
+        matrix = self.products / (self.count - 1)
+        for strip in _strips(len(matrix)):
+            corner = matrix[strip, strip].triu()
+            matrix[strip, strip] = corner + corner.triu(1).T
+            matrix[strip.stop :, strip] = matrix[strip, strip.stop :].T
+        return matrix
 
     def _add_block(self, block: Tensor) -> None:
         """The block's own scatter, and as one more row what the distance of the two means adds."""
@@ -61,9 +65,8 @@ class Scatter:
         torch.mul(shift, (self.count * len(block) / count) ** 0.5, out=rows[-1])
         self.mean += shift * (len(block) / count)
         self.count = count
-        for start in range(0, rows.shape[1], _STRIP):
-            columns = slice(start, start + _STRIP)
-            self.products[columns, start:].addmm_(rows[:, columns].T, rows[:, start:])
+        for strip in _strips(rows.shape[1]):
+            self.products[strip, strip.start :].addmm_(rows[:, strip].T, rows[:, strip.start :])
 
 
 def centred_rows(rows: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -74,6 +77,10 @@ def centred_rows(rows: Tensor, *, out: Tensor | None = None) -> tuple[Tensor, Te
     centred = torch.sub(rows, rows[0], out=out)
     offset = centred.mean(0)
     return centred.sub_(offset), rows[0] + offset
+
+
+def _strips(width: int) -> Iterator[slice]:
+    return (slice(start, start + _STRIP) for start in range(0, width, _STRIP))
 
 
 def check_moments(mean: Tensor, covariance: Tensor) -> None:

@@ -59,7 +59,8 @@ def read_statistics(path: str | os.PathLike[str]) -> tuple[Tensor, Protocol, boo
 
 
 def _as_protocol(fields: dict[str, Any], path: str | os.PathLike[str]) -> Protocol:
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     try:
-        return Protocol(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        return Protocol(**known)
     except TypeError as error:
         raise ValueError(f"path must hold a protocol that this version knows: {path}: {error}") from error

@@ -13,6 +13,7 @@ from stochrobust.metrics.moments import FrechetStatistics, statistics_of
 from stochrobust.metrics.protocol import Protocol, Score
 
 _ERROR = 2.0**-30  # of the trace term, relative to the sum of the traces; beyond it the costlier way is taken
+_SAFETY = 8  # times a deviation that is one draw of a random number
 _NOISE = 64  # units of rounding: below so many, a direction is taken to be empty
 _STRIP = 256  # rows of a product with a triangular matrix that are computed at once
 
@@ -66,7 +67,7 @@ def frechet_distance(*, real: FeatureSet | FrechetStatistics, generated: Feature
     if not math.isfinite(means + first.trace + second.trace):
         raise ValueError("real and generated must have squares within the range of float64, got larger ones")
     deviations = math.sqrt(first.trace), math.sqrt(second.trace)
-    overlap = min(_overlap(first, second), 1.0) if all(deviations) else 0.0
+    overlap = min(_overlap(first, second), 1.0)
     value = means + (deviations[0] - deviations[1]) ** 2 + 2 * deviations[0] * deviations[1] * (1 - overlap)
     return Score(value, _conditions(reals, others))
 
@@ -138,26 +139,35 @@ def _overlap(first: _Spread, second: _Spread) -> float:
         gram = product @ product.T
     else:
         gram = _sandwich(root, second.matrix, triangular=triangular)
-    roots, error = _eigenvalue_roots(gram)
-    if error > _ERROR:
-        roots = torch.linalg.svdvals(root @ second.root()[0].T)
-    return float(roots.sum())
+    values = torch.linalg.eigvalsh(gram).clamp_(min=0).sqrt_()
+    if _estimated_error(values) > _ERROR:
+        other, other_triangular = second.root()
+        both = triangular and other_triangular
+        if not both or _estimated_error(values, _log_determinant(root) + _log_determinant(other)) > _ERROR:
+            values = torch.linalg.svdvals(root @ other.T)
+    return float(values.sum())
 
 
-def _eigenvalue_roots(gram: Tensor) -> tuple[Tensor, float]:
-    """The roots of the eigenvalues, from what is on and below the diagonal, and the estimated error of their sum.
+def _estimated_error(roots: Tensor, log_determinant: float | None = None) -> float:
+    """Of the sum of these roots of the eigenvalues of a symmetric matrix, in ascending order.
 
-    LAPACK finds each eigenvalue to about ``u = eps * largest``, and a root r so to ``u / r``, or to ``sqrt(u)`` below
-    that. Such errors have either sign: they add up like squares. The second term is what curvature adds, of one sign;
-    where eigenvalues are lost in rounding it counts each in full.
+    LAPACK finds each eigenvalue to about ``u = eps * largest``, and so a root r to ``u / r``, or to ``sqrt(u)`` below
+    that. Errors of the small ones are often less, and the logarithm of the product of all roots, if it is known
+    otherwise, shows it: by as much as it is missed, a few times over, a root may be off relative to itself. Such errors
+    have either sign and add up like squares. The second term is for the curvature of the root, which has one sign.
     """
-    eigenvalues = torch.linalg.eigvalsh(gram)
-    roots = eigenvalues.clamp(min=0).sqrt()
-    unit = torch.finfo(gram.dtype).eps * float(eigenvalues[-1])
-    if unit <= 0:
-        return roots, math.inf
+    unit = torch.finfo(roots.dtype).eps * float(roots[-1]) ** 2
+    if unit == 0:
+        return math.inf
     errors = unit / roots.clamp(min=math.sqrt(unit))
-    return roots, float(torch.linalg.vector_norm(errors) + (errors.pow(3) / unit).sum())
+    if log_determinant is not None and float(roots[0]) > 0:
+        missed = abs(float(roots.log().sum()) - log_determinant)
+        errors = torch.minimum(errors, _SAFETY * missed * roots)
+    return float(torch.linalg.vector_norm(errors) + (errors.square() / roots.clamp(min=math.sqrt(unit))).sum())
+
+
+def _log_determinant(root: Tensor) -> float:
+    return float(root.diagonal().log().sum())
 
 
 def _covariance_root(covariance: Tensor) -> tuple[Tensor, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 
@@ -105,7 +106,7 @@ class FrechetStatistics:
             return None
         centred, _ = centred_rows(torch.cat(self._waiting))
         # A reflection that takes (1, ..., 1) to the first axis, along which centred rows have nothing: n - 1 are left.
-        return (centred[1:] - centred[0] / (1 + self.n**0.5)) / (self.n - 1) ** 0.5
+        return (centred[1:] - centred[0] / (1 + math.sqrt(self.n))) / math.sqrt(self.n - 1)
 
     @property
     def protocol(self) -> Protocol:
@@ -209,14 +210,12 @@ class FrechetStatistics:
 
     def _settle(self, capacity: int | None = None) -> None:
         """Move waiting rows into the sums if there are more than may wait: a block, or before any sum as many as d."""
-        if capacity is None and self._waiting:
-            capacity = BLOCK if self._sums else self._waiting[0].shape[1]
-        if self._waiting and sum(map(len, self._waiting)) > capacity:
+        waiting = sum(map(len, self._waiting))
+        if capacity is None:
+            capacity = BLOCK if self._sums or not waiting else self._waiting[0].shape[1]
+        if waiting > capacity:
             rows, self._waiting = torch.cat(self._waiting), []
-            if self._sums:
-                self._sums.add(rows)
-            else:
-                self._sums = Scatter.of(rows)
+            self._sums = self._sums.add(rows) if self._sums else Scatter.of(rows)
 
     def _all(self) -> Scatter:
         """The sums over all vectors; before there are any, of those that wait, which go on waiting."""

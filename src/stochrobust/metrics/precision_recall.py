@@ -53,7 +53,8 @@ def precision_recall(
     samples are handled once. Sets of samples that nearly coincide, or of many distances that tie, cost more.
 
     Memory beyond the features is a few blocks of distances and a few numbers per sample and neighbour; there is no
-    matrix of N x N. No gradient. Works on the device of the inputs, which must support float64.
+    matrix of N x N. No gradient. Works on the device of the inputs, which must support float64. :func:`prdc` gives
+    density and coverage too, at the same cost.
 
     Args:
         real: ``(N, d)`` features, or raw vectors, of real samples; float16, bfloat16, float32 or float64, any range:

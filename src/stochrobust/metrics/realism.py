@@ -79,18 +79,20 @@ def _small_balls(points: DistinctRows, radii: Tensor) -> tuple[DistinctRows, Ten
 
 def _raise(best: Tensor, low: Tensor, balls: Block, radii: Tensor, queries: Block) -> None:
     """Raise the largest squared ratio of each query to that of a block; ``low`` is ``(balls, queries)``."""
-    limits = torch.finfo(low.dtype)
-    outer = above(radii * (1 + 4 * limits.eps), low.dtype) + limits.tiny
-    guess = (low / outer[:, None]).argmin(0)
+    guess = (low / above(radii, low.dtype)[:, None]).argmin(0)
     everyone = torch.arange(len(queries), device=guess.device)
     best.copy_(torch.maximum(best, _ratios(radii[guess], deciding_distances(balls, guess, queries, everyone))))
     for here, part, rows in slices(balls, low):
-        inverse = above(1 / best, low.dtype).clamp(min=limits.tiny)  # neither it nor the product may underflow to 0
-        limit = outer[here, None] * inverse
-        limit[radii[here] == 0] = 0.0  # off its centre, such a ball has ratio 0
-        i, j = positions(~(rows > limit))
-        ratios = _ratios(radii[here][i], deciding_distances(part, i, queries, j))
-        best.scatter_reduce_(0, j, ratios, "amax")
+        i, j = positions(~(rows > _limits(radii[here], best, low.dtype)))
+        best.scatter_reduce_(0, j, _ratios(radii[here][i], deciding_distances(part, i, queries, j)), "amax")
+
+
+def _limits(radii: Tensor, best: Tensor, dtype: torch.dtype) -> Tensor:
+    """``(balls, queries)``, not below ``radii / best``: a distance above it has no ratio above ``best``."""
+    tiny = torch.finfo(dtype).tiny  # what underflow takes from either factor, the other would magnify
+    limits = (above(radii, dtype) + tiny)[:, None] * above(1 / best, dtype).clamp(min=tiny)
+    limits[radii == 0] = 0.0  # off its centre, such a ball has ratio 0
+    return limits
 
 
 def _ratios(radii: Tensor, distances: Tensor) -> Tensor:
