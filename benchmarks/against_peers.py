@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -406,16 +406,30 @@ def run(task: Task, library: str, scale: float, device: str, clock: Callable[[],
     where = "cpu" if on_host else device
     small, inputs = (tuple(side.to(where) for side in task.inputs(size)) for size in (min(scale, 0.02), scale))
     contender(*small)
-    cuda = where != "cpu"
-    if cuda:
+    held = _held(where)
+    start = clock()
+    values = [float(value) for value in contender(*inputs)]
+    seconds = clock() - start
+    return {"seconds": seconds, "MiB": (_peak(where) - held) / 2**20, "values": values}
+
+
+def _held(where: str) -> int:
+    """Bytes in use, from which on the peak is taken."""
+    if where != "cpu":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-    held = torch.cuda.memory_allocated() / 1024 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = clock()
-    values = contender(*inputs)
-    seconds = clock() - start
-    peak = torch.cuda.max_memory_allocated() / 1024 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "MiB": (peak - held) / 1024, "values": [float(v) for v in values]}
+        return torch.cuda.memory_allocated()
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
+    return _status("VmRSS")
+
+
+def _peak(where: str) -> int:
+    return torch.cuda.max_memory_allocated() if where != "cpu" else _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
 
 
 def in_a_process(name: str, library: str, options: argparse.Namespace) -> dict[str, Any]:
