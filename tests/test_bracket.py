@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -77,6 +78,14 @@ def test_it_holds_at_any_scale(scale: float, m: int) -> None:
     torch.testing.assert_close(scaled.upper / scale / scale, bracket.upper)
 
 
+@pytest.mark.parametrize("m", [6, 4])
+def test_an_offset_changes_nothing(m: int) -> None:
+    a, b = points(0), points(1, n=m)
+    bracket, offset = w2_bracket(a, b), w2_bracket(a + 2**20, b + 2**20)
+    torch.testing.assert_close(offset.lower, bracket.lower, rtol=1e-7, atol=0)
+    torch.testing.assert_close(offset.upper, bracket.upper, rtol=1e-7, atol=0)
+
+
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (8, 5), (1, 4), (3, 1)])
 def test_any_potentials_give_bounds(n: int, m: int) -> None:
     a, b = points(0, batch=50, n=n), points(1, batch=50, n=m)
@@ -91,6 +100,28 @@ def test_any_potentials_give_bounds(n: int, m: int) -> None:
         assert (lower_bound(costs, error, torch.full((50, n), value)) <= exact).all()
         upper = upper_bound(costs, error, torch.full((50, m), value), torch.ones(50).double())
         assert ((upper >= exact) & (upper < math.inf)).all()
+
+
+@pytest.mark.parametrize("m", [7, 5])
+@pytest.mark.parametrize("off", [1e-3, 1.0])
+def test_it_holds_where_the_costs_have_errors(off: float, m: int) -> None:
+    a, b = points(0, n=7), points(1, n=m)
+    for change in (-off, off):
+        inexact = direct_costs(a, b) + change, torch.full((3,), off, dtype=torch.float64)
+        with mock.patch("stochrobust.bracket.product_costs", return_value=inexact):
+            bracket = w2_bracket(a, b)
+        check_holds(bracket, a, b)
+        assert (bracket.upper - bracket.lower < 3 * off + 0.1 * bracket.upper).all(), "the bound says nothing"
+
+
+@given(seed=st.integers(0, 2**31), n=st.integers(1, 9), m=st.integers(1, 9))
+def test_it_holds_to_the_last_digit(seed: int, n: int, m: int) -> None:
+    """Where all costs are the same number, so is every plan's; sums of parts of it are rounded."""
+    cost = points(seed, 1, 1, 1).square()
+    costs, error = cost.expand(1, n, m), torch.zeros(1, dtype=torch.float64)
+    f, g = points(seed + 1, 1, n, 1).squeeze(2), points(seed + 2, 1, m, 1).squeeze(2)
+    assert lower_bound(costs, error, f).item() <= cost.item()
+    assert upper_bound(costs, error, g, cost.flatten()).item() >= cost.item()
 
 
 @pytest.mark.parametrize(("n", "m"), [(7, 7), (8, 5), (1, 4), (3, 1)])
@@ -130,7 +161,7 @@ def test_it_closes_for_equal_sizes(d: int) -> None:
     assert gap(bracket) < 1e-6
 
 
-@pytest.mark.parametrize(("n", "m", "d", "widest"), [(40, 30, 2, 0.1), (30, 40, 20, 0.01), (1, 20, 3, 1e-9)])
+@pytest.mark.parametrize(("n", "m", "d", "widest"), [(40, 30, 2, 0.008), (30, 40, 20, 9e-4), (1, 20, 3, 1e-9)])
 def test_it_is_narrow_for_unequal_sizes(n: int, m: int, d: int, widest: float) -> None:
     a, b = points(0, n=n, d=d), points(1, n=m, d=d)
     bracket = w2_bracket(a, b)
@@ -153,11 +184,19 @@ def test_overrelaxation_saves_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fast < 0.1 * gap(w2_bracket(a, b, rounds=100))
 
 
-def test_the_rounding_in_levels_loses_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repeated_offers_lose_less(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = points(0, n=40), points(1, n=30)
-    levels = gap(w2_bracket(a, b, rounds=60))
-    monkeypatch.setattr("stochrobust.bracket._LEVELS", 1)
-    assert levels < 0.7 * gap(w2_bracket(a, b, rounds=60))
+    repeated = gap(w2_bracket(a, b, rounds=60))
+    monkeypatch.setattr("stochrobust.bracket._OFFERS", 1)
+    assert repeated < 0.5 * gap(w2_bracket(a, b, rounds=60))
+
+
+def test_the_bound_from_below_is_that_of_the_best_potentials() -> None:
+    a, b = points(0, n=20), points(1, n=20)
+    costs, error = product_costs(a, b)
+    f, _, _ = anneal(costs, 200)
+    f[:, 0] -= 100  # far too low, which the bound itself can mend
+    torch.testing.assert_close(lower_bound(costs, error, f), w2_squared(a, b), rtol=1e-3, atol=0)
 
 
 def test_sets_that_share_their_seeds() -> None:

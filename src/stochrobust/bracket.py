@@ -15,8 +15,7 @@ from stochrobust._points import UNIT, check_point_sets, paired_costs, product_co
 _LAST = 1e-6
 _FASTEST = 0.85  # per round: few rounds get less far down
 _OVERRELAXATION = 1.8  # halves the rounds or better; plain iterations are 1, and from 2 on they need not converge
-_LEVELS = 8  # of the rounding: each blurs by _BLUR times more than the one before, and places most of what is left
-_BLUR = 4
+_OFFERS = 8  # in the rounding to a plan; the first places most of the mass, and each some more of the rest
 
 
 @dataclass(frozen=True)
@@ -122,23 +121,24 @@ def upper_bound(costs: Tensor, error: Tensor, g: Tensor, eps: Tensor) -> Tensor:
     """(B,) the cost of a plan of uniform marginals, and what rounding may take away.
 
     Each row offers the mass it has left to the columns, by the softmax of ``(g_j - C_ij) / eps`` and of what they can
-    still take; no column takes more. Repeated for a growing eps, and the rest spread evenly. Where only the first
-    step is done, this is the rounding of Altschuler et al.
+    still take; no column takes more than that. After some offers the rest is spread evenly; after one, this is the
+    rounding of Altschuler et al.
     """
     n, m = costs.shape[1:]
+    tiny = torch.finfo(costs.dtype).tiny
     rows, columns = costs.new_full((len(costs), n), 1 / n), costs.new_full((len(costs), m), 1 / m)
+    preferences = (g[:, None] - costs).div_(eps[:, None, None])
     total = torch.zeros_like(eps)
-    for level in range(_LEVELS):
-        offers = (g[:, None] - costs).div_((eps * _BLUR**level)[:, None, None]).add_(columns.log()[:, None])
-        plan = offers.softmax(2).nan_to_num_(0).mul_(rows[..., None])  # NaN: no column can take any more
-        offered = plan.sum(1)
-        plan *= (columns / offered.clamp(min=torch.finfo(costs.dtype).tiny)).clamp_(max=1)[:, None]
+    for _ in range(_OFFERS):
+        plan = (preferences + columns.log()[:, None]).softmax(2)
+        plan = plan.nan_to_num_(0).mul_(rows[..., None])  # NaN: no column can take any more
+        plan *= (columns / plan.sum(1).clamp(min=tiny)).clamp_(max=1)[:, None]
         total += (plan * costs).sum(2).sum(1)
         rows, columns = (rows - plan.sum(2)).clamp_(min=0), (columns - plan.sum(1)).clamp_(min=0)
-    spread = columns / columns.sum(1, keepdim=True).clamp(min=torch.finfo(costs.dtype).tiny)
+    spread = columns / columns.sum(1, keepdim=True).clamp(min=tiny)
     total += torch.einsum("bi,bij,bj->b", rows, costs, spread)
-    # Rounding may leave each marginal off by 2 (n + m) + 32 units in each level; twice that of mass may have to move.
-    return total + error + 4 * _LEVELS * (2 * (n + m) + 32) * UNIT * costs.amax((1, 2))
+    # Rounding may leave each marginal off by 2 (n + m) + 32 units in each offer; twice that of mass may have to move.
+    return total + error + 4 * _OFFERS * (2 * (n + m) + 32) * UNIT * costs.amax((1, 2))
 
 
 def _log_mean_exp(values: Tensor, dim: int) -> Tensor:
