@@ -280,6 +280,19 @@ def test_float64_features_are_not_narrowed_in_silence() -> None:
 
 
 @pytest.mark.parametrize("make", [FrechetDistance, PrecisionRecallDensityCoverage])
+def test_sets_of_two_protocols_are_refused(make: Callable[[], Any]) -> None:
+    metric = make()
+    mine, theirs = (stochrobust.Protocol(extractor=name) for name in ("mine", "theirs"))
+    metric.update(stochrobust.Features(REAL, mine), real=True)
+    with pytest.raises(ValueError, match="samples must have the protocol of those before, got another: extractor"):
+        metric.update(stochrobust.Features(GENERATED, theirs), real=False)
+    assert metric.protocol == mine
+    metric.reset()
+    metric.update(stochrobust.Features(GENERATED, theirs), real=False)
+    assert metric.protocol == theirs
+
+
+@pytest.mark.parametrize("make", [FrechetDistance, PrecisionRecallDensityCoverage])
 def test_wrong_samples(make: Callable[[], Any]) -> None:
     metric = make()
     with pytest.raises(TypeError, match="samples must have a real floating-point dtype"):

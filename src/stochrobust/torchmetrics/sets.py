@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from stochrobust._arguments import describe
+from stochrobust._arguments import check_count, describe
 from stochrobust.metrics._scatter import Scatter
 from stochrobust.metrics.extractors import FeatureExtractor, ImageSet, extract_features
 from stochrobust.metrics.features import Features, FeatureSet, check_finite_features, gather_features
@@ -31,6 +31,7 @@ class _TwoSets(Base):
     def __init__(self, extractor: FeatureExtractor | None, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(dtype, **kwargs)
         self.extractor = extractor
+        self._protocol: Protocol | None = None
         self.add_state("real", [], dist_reduce_fx="cat")
         self.add_state("generated", [], dist_reduce_fx="cat")
         self.add_state("n_features", torch.tensor(0), dist_reduce_fx="max")
@@ -46,6 +47,11 @@ class _TwoSets(Base):
         found = samples if self.extractor is None else extract_features(samples, self.extractor)
         features = gather_features("samples", found)
         check_finite_features("samples", features.values)
+        protocol = self._protocol or features.protocol
+        if features.protocol != protocol:
+            difference = protocol.differences(features.protocol)
+            raise ValueError(f"samples must have the protocol of those before, got another: {difference}")
+        self._protocol = protocol
         known = int(self.n_features)
         if known and features.values.shape[1] != known:
             raise ValueError(f"samples must have {known} features as before, got {describe(features.values)}")
@@ -60,8 +66,14 @@ class _TwoSets(Base):
         return dim_zero_cat(side).view(-1, length)
 
     @property
-    def _protocol(self) -> Protocol:
-        return Protocol() if self.extractor is None else self.extractor.protocol
+    def protocol(self) -> Protocol:
+        """How the features that this process was given were made."""
+        return self._protocol or (Protocol() if self.extractor is None else self.extractor.protocol)
+
+    def reset(self) -> None:
+        """Forget all samples and their protocol."""
+        super().reset()
+        self._protocol = None
 
 
 class PrecisionRecallDensityCoverage(_TwoSets):
@@ -87,12 +99,12 @@ class PrecisionRecallDensityCoverage(_TwoSets):
 
     def __init__(self, k: int = 5, extractor: FeatureExtractor | None = None, **kwargs: Any) -> None:
         super().__init__(extractor, torch.float32, **kwargs)
-        self.k = k
+        self.k = check_count("k", k)
 
     def result(self) -> PRDC:
         """The numbers with their protocol, and which samples lie where; of this process."""
         sides = (self._parts(side, int(self.n_features)) for side in (self.real, self.generated))
-        real, generated = (Features(rows, self._protocol) for rows in sides)
+        real, generated = (Features(rows, self.protocol) for rows in sides)
         return prdc(real=real, generated=generated, k=self.k)
 
     def compute(self) -> dict[str, Tensor]:
@@ -155,4 +167,4 @@ class FrechetDistance(_TwoSets):
 
     def _statistics(self, side: Any) -> FrechetStatistics:
         sums = self._sums(side)
-        return FrechetStatistics.from_moments(sums.mean, sums.covariance(), sums.count, protocol=self._protocol)
+        return FrechetStatistics.from_moments(sums.mean, sums.covariance(), sums.count, protocol=self.protocol)
