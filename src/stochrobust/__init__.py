@@ -1,6 +1,6 @@
 """Metrics and a regularizer for robust stochastic image restoration."""
 
-from stochrobust.ascent import EVALUATION, PAPER, PAPER_TOY, PGD, AdamAscent
+from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
 from stochrobust.consistency import (
@@ -14,6 +14,7 @@ from stochrobust.consistency import (
 )
 from stochrobust.estimators import Consistent
 from stochrobust.losses import RobustnessLoss, robustness_loss
+from stochrobust.measurement import AttackWarning
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
@@ -37,6 +38,7 @@ from stochrobust.metrics.psnr import (
     summarize_psnr,
 )
 from stochrobust.metrics.realism import realism
+from stochrobust.searches import DenseSearch, RandomSearch
 from stochrobust.seeds import SampleKeys
 from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
 from stochrobust.transport import W2Sensitivity, w2_sensitivity
@@ -45,16 +47,20 @@ from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_d
 __version__ = "0.1.0"
 __all__ = [
     "EVALUATION",
+    "IFGSM",
     "L2",
     "PAPER",
     "PAPER_TOY",
     "PGD",
     "PRDC",
+    "TRAINING",
     "AdamAscent",
+    "AttackWarning",
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
     "Consistent",
+    "DenseSearch",
     "DensityCoverage",
     "EfficientNetLite0Features",
     "FeatureExtractor",
@@ -71,11 +77,13 @@ __all__ = [
     "PerPixelStd",
     "PrecisionRecall",
     "Protocol",
+    "RandomSearch",
     "RobustnessLoss",
     "SampleKeys",
     "Score",
     "Sensitivity",
     "SeparableProjector",
+    "SphereAscent",
     "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
