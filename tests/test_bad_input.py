@@ -147,7 +147,9 @@ def test_a_reference_is_like_an_output(reference: Any, error: type[Exception], m
 
 
 def test_a_dense_search_is_for_small_inputs() -> None:
-    with pytest.raises(ValueError, match=r"y must have at most 3 elements per sample for a DenseSearch, got .* \(2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"y must have at most 3 elements per sample for a DenseSearch, got .* \(2, 4\)"
+    ):
         sensitivity(identity, torch.ones(2, 4), 0.1, attack=DenseSearch(3))
 
 

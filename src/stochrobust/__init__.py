@@ -13,6 +13,8 @@ from stochrobust.consistency import (
     consistency_psnr,
 )
 from stochrobust.estimators import Consistent
+from stochrobust.evidence import AttackEvidence, attack_evidence
+from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
 from stochrobust.losses import RobustnessLoss, robustness_loss
 from stochrobust.measurement import AttackWarning
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
@@ -55,6 +57,7 @@ __all__ = [
     "PRDC",
     "TRAINING",
     "AdamAscent",
+    "AttackEvidence",
     "AttackWarning",
     "BlockAverageProjector",
     "CEMProjector",
@@ -71,6 +74,7 @@ __all__ = [
     "Interval",
     "KernelDistance",
     "LinearProjector",
+    "LinearisedSensitivity",
     "Linf",
     "ModuleFeatures",
     "PSNRSummary",
@@ -87,6 +91,7 @@ __all__ = [
     "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
+    "attack_evidence",
     "consistency_psnr",
     "density_coverage",
     "eps_from_psnr",
@@ -96,6 +101,7 @@ __all__ = [
     "interval_by_halves",
     "interval_of_mean",
     "kernel_distance",
+    "linearised_sensitivity",
     "mean_sensitivity",
     "per_pixel_std",
     "prdc",

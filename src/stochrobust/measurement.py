@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_tensor, describe
-from stochrobust.ascent import Found, Method, maximise
+from stochrobust.ascent import Found, Method, maximise, starting_point
 from stochrobust.balls import Ball, check_eps
 from stochrobust.same_seed import Pairing, SameSeed, out_of_inference, working
 from stochrobust.seeds import Randomness, repeat
@@ -74,3 +74,8 @@ def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:
     outputs = held.outputs(delta)
     check_finite(f"G's output {where}", outputs)
     return outputs
+
+
+def full_length_point(ball: Ball, centre: Tensor, eps: Tensor, generator: Randomness) -> Tensor:
+    """A point in a random direction, as far out as the ball allows: what no search at all finds."""
+    return starting_point("sphere", ball, centre, eps, generator, "random direction")

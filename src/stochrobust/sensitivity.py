@@ -15,7 +15,7 @@ from stochrobust.ascent import Method
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball
 from stochrobust.estimators import Estimator
-from stochrobust.measurement import ascend, expanded_reference, finite_outputs, prepare
+from stochrobust.measurement import ascend, expanded_reference, finite_outputs, full_length_point, prepare
 from stochrobust.same_seed import SameSeed, autograd_possible, check_delta, out_of_inference, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 
@@ -122,8 +122,7 @@ def sensitivity(
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
         value = fresh.change(found.delta, fresh_clean)
-        full_length = ball.direction(ball.random_point(centre, eps, generator, "random direction"))
-        random = ball.project(full_length * eps.reshape(-1, *(1,) * (y.ndim - 1)), centre, eps)
+        random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
         norm, length = ball.norm(found.delta), L2().norm(found.delta)
         return Sensitivity(
