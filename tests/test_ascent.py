@@ -78,7 +78,7 @@ def test_the_number_of_gradients_is_the_number_of_steps(keep: Any, score: bool) 
 
     maximise(counted, L2(), PGD(5, keep=keep), Y, EPS, score=score)
     assert sum(calls) == 5
-    assert len(calls) == 5 + (score or keep == "best")
+    assert len(calls) == 5 + {"last": score, "best": 2}[keep]  # the last iterate, and the best one's mirror image
 
 
 def flip(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
@@ -106,6 +106,31 @@ def test_more_steps_never_find_less() -> None:
     assert (values[2] >= values[1]).all()
 
 
+def test_the_mirror_image_of_the_best_is_tried() -> None:
+    y, eps = torch.zeros(50, 1), torch.ones(50)
+    found = maximise(two_hills, L2(), PGD(1, start="sphere"), y, eps)
+    assert (found.value == 2).all()  # either end leads to the higher one
+    assert (found.delta == 1).all()
+    assert found.trace.shape == (3, 50)
+    last = maximise(two_hills, L2(), PGD(1, start="sphere", keep="last"), y, eps)
+    assert 10 < (last.value == 2).sum() < 40
+
+
+def test_a_mirror_image_that_is_only_as_good_is_not_taken() -> None:
+    # Which of two equal values is larger would be up to rounding, and so to how a batch is cut.
+    calls = 0
+
+    def nearly_even(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        nonlocal calls
+        calls += 1
+        value, gradient = BOWL(delta, with_gradient)
+        return value * (1 + 1e-6 * (calls == 4)), gradient
+
+    found = maximise(nearly_even, L2(), PGD(2), Y, EPS)
+    assert calls == 4
+    assert (found.trace[3] > found.value).all()
+
+
 def two_hills(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
     """Two local maxima on the line, the higher one on the right."""
     at = delta[:, 0]
@@ -117,8 +142,10 @@ def two_hills(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None
 
 def test_restarts_keep_the_best_for_each_sample() -> None:
     y, eps = torch.zeros(200, 1), torch.ones(200)
-    one = maximise(two_hills, L2(), PGD(3), y, eps, generator=torch.Generator().manual_seed(0))
-    many = maximise(two_hills, L2(), PGD(3, restarts=12), y, eps, generator=torch.Generator().manual_seed(0))
+    one = maximise(two_hills, L2(), PGD(3, keep="last"), y, eps, generator=torch.Generator().manual_seed(0))
+    many = maximise(
+        two_hills, L2(), PGD(3, restarts=12, keep="last"), y, eps, generator=torch.Generator().manual_seed(0)
+    )
     assert 0.3 < (one.value == 2).float().mean() < 0.7
     assert (many.value == 2).float().mean() > 0.98
     assert many.restart_values.shape == (12, 200)

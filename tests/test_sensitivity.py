@@ -295,7 +295,8 @@ def test_ball_mask_and_box_reach_the_attack() -> None:
 def test_attack_reaches_the_ascent(net: SmallNet) -> None:
     y = torch.randn(2, 4).double()
     assert sensitivity(net, y, 0.5, 1, attack=PGD(3, restarts=4)).restart_values.shape == (4, 2)
-    assert sensitivity(net, y, 0.5, 1, attack=PGD(3)).trace.shape == (4, 2)
+    assert sensitivity(net, y, 0.5, 1, attack=PGD(3, keep="last")).trace.shape == (4, 2)
+    assert sensitivity(net, y, 0.5, 1, attack=PGD(3)).trace.shape == (5, 2)  # and the best one's mirror image
 
 
 def test_mean_is_the_mean(net: SmallNet) -> None:

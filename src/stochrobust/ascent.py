@@ -17,6 +17,7 @@ Keep = Literal["last", "best"]
 Start = Literal["ball", "sphere", "zero"]
 Objective = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 """``objective(delta, with_gradient) -> (value per sample (B,), gradient of their sum or None)``."""
+CLEARLY = 1e-3  # by how much a mirror image must be better: where it is equal, rounding is not to decide
 Move = Callable[[Tensor, Tensor], Tensor]
 """``move(delta, gradient) -> next delta``, to be projected, with whatever memory the method has."""
 
@@ -28,7 +29,8 @@ class Found:
     Attributes:
         delta: (B, ...) the perturbation kept.
         value: (B,) the objective there; NaN where the last iterate was kept and not scored.
-        trace: (steps + 1, B) the objective along the kept restart; empty where not scored.
+        trace: (steps + 1, B) the objective along the kept restart; empty where not scored. Where the best iterate is
+            kept, one row more: that of its mirror image ``-delta``.
         restart_values: (restarts, B) the value each restart kept; NaN where not scored.
         stalled: (B,) True where the gradient was exactly zero at every step, so that nothing was searched.
     """
@@ -146,10 +148,10 @@ def _climb(
     stalled = eps > 0
     trace = []
 
-    def offer(value: Tensor) -> None:
+    def offer(value: Tensor, margin: float = 0.0) -> None:
         nonlocal best_delta, best
         trace.append(value)
-        better = value > best if method.keep == "best" else torch.ones_like(stalled)
+        better = value > (1 + margin) * best if method.keep == "best" else torch.ones_like(stalled)
         best_delta = torch.where(per_sample(better, delta), delta, best_delta)
         best = torch.where(better, value, best)
 
@@ -164,4 +166,7 @@ def _climb(
         unknown = torch.full_like(eps, torch.nan)
         return Found(delta, unknown, unknown.new_empty(0, len(y)), unknown[None], stalled)
     offer(objective(delta, False)[0])
+    if method.keep == "best":  # near zero the objective is even: the other side is as good, or better
+        delta = ball.project(-best_delta, y, eps)
+        offer(objective(delta, False)[0], margin=CLEARLY)
     return Found(best_delta, best, torch.stack(trace), best[None], stalled)

@@ -1,4 +1,7 @@
-"""The attacks by gradients, and the settings that have names. Those without gradients: :mod:`stochrobust.searches`."""
+"""The attacks by gradients, and the settings that have names. What keeps the best iterate tries its mirror image too.
+
+Those without gradients are in :mod:`stochrobust.searches`.
+"""
 
 from __future__ import annotations
 

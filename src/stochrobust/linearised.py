@@ -93,7 +93,7 @@ def _lanczos(held: SameSeed, y: Tensor, steps: int, generator: Randomness) -> tu
     for step in range(steps):
         products.append(_product(held, vectors[-1]))
         if step + 1 < steps:
-            vectors.append(unit(_orthogonal(products[-1], vectors)))
+            vectors.append(_orthogonal(products[-1], vectors))
     basis, images = (torch.stack([flat(v).double() for v in tensors], 1) for tensors in (vectors, products))
     projected = basis @ images.mT
     theta, weights = torch.linalg.eigh((projected + projected.mT) / 2)
@@ -104,12 +104,15 @@ def _lanczos(held: SameSeed, y: Tensor, steps: int, generator: Randomness) -> tu
 
 
 def _orthogonal(vector: Tensor, basis: list[Tensor]) -> Tensor:
-    """The part of each sample's vector that is orthogonal to its basis, which is orthonormal; twice, for rounding."""
-    rest = vector
-    for _ in range(2):
+    """The direction of what is orthogonal to each sample's basis, which is orthonormal.
+
+    Three times: where hardly anything is left, it is rounding, and only as a vector of norm 1 can it be made orthogonal.
+    """
+    for _ in range(3):
         for direction in basis:
-            rest = rest - direction * per_sample(flat(rest * direction).sum(1), rest)
-    return rest
+            vector = vector - direction * per_sample(flat(vector * direction).sum(1), vector)
+        vector = unit(vector)
+    return vector
 
 
 def _product(held: SameSeed, vector: Tensor) -> Tensor:
@@ -119,6 +122,8 @@ def _product(held: SameSeed, vector: Tensor) -> Tensor:
         with torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module):
             at = torch.zeros_like(vector, requires_grad=True)
             outputs = held.rows(at, chunk)
+            if not outputs.requires_grad:
+                continue
             dual = torch.zeros_like(outputs, requires_grad=True)
             (pulled,) = torch.autograd.grad(outputs, at, dual, create_graph=True, allow_unused=True)
             if pulled is None or not pulled.requires_grad:  # G does not look at its input

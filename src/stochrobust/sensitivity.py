@@ -30,7 +30,8 @@ class Sensitivity:
         z: the seeds that chose ``delta``; None where the estimator takes none.
         in_sample: (B,) the change on the seeds that chose ``delta``; at least ``value`` on average.
         held_out: whether ``value`` is on other seeds; False where the caller gave ``z``.
-        trace: (steps + 1, B) the change along the ascent that won.
+        trace: (steps + 1, B) the change along the ascent that won; where it keeps the best iterate, one row more, for
+            that one's mirror image ``-delta``.
         restart_values: (restarts, B) what each restart reached.
         random_value: (B,) the change along one random direction of full length: what no search at all finds.
         norm: (B,) the ball's norm of ``delta``.
