@@ -106,7 +106,7 @@ def _lanczos(held: SameSeed, y: Tensor, steps: int, generator: Randomness) -> tu
 def _orthogonal(vector: Tensor, basis: list[Tensor]) -> Tensor:
     """The direction of what is orthogonal to each sample's basis, which is orthonormal.
 
-    Three times: where hardly anything is left, it is rounding, and only as a vector of norm 1 can it be made orthogonal.
+    Three times: where hardly anything is left, it is rounding, and can be made orthogonal only at norm 1.
     """
     for _ in range(3):
         for direction in basis:
