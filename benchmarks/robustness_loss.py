@@ -128,9 +128,7 @@ def main() -> None:
     del cases["nothing"]
     print(f"U-Net s={options.width}, {options.size} x {options.size}, batch {options.batch}, {options.seeds} seeds,")
     print(f"{options.device}, {options.threads} thread(s), torch {torch.__version__}, {options.repeats} rounds\n")
-    print(
-        "| case | seconds (median) | times the bare passes of the paper's attack | peak memory, MiB |\n| --- | --- | --- | --- |"
-    )
+    print("| case | seconds (median) | times the first row's | peak memory, MiB |\n| --- | --- | --- | --- |")
     for name, (seconds, ratio) in medians(cases, options.repeats, options.device).items():
         memory = f"{peak_memory(name, options) - base:.0f}" if options.device == "cpu" else ""
         print(f"| {name} | {seconds:.2f} | {ratio:.3f} | {memory} |")
