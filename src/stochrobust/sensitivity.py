@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stochrobust._arguments import check_finite, describe
 from stochrobust.ascent import EVALUATION, Found, Method, maximise
 from stochrobust.balls import L2, Ball, check_eps
-from stochrobust.estimators import Estimator
+from stochrobust.estimators import Estimator, NormStatistics
 from stochrobust.same_seed import Pairing, SameSeed, autograd_possible, check_delta, out_of_inference, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 
@@ -169,12 +169,14 @@ def same_seed_change(
     module: nn.Module | None = None,
     generator: Randomness = None,
     max_batch: int | None = None,
+    norm_statistics: NormStatistics = "batch",
 ) -> Tensor:
     """``E_Z ||G(y, Z) - G(y + delta, Z)||_2^2`` at a given perturbation: what Eq. 6 maximises.
 
     Args:
         delta: (B, ...) perturbation of y; gradients flow to it.
         G, y, n_seeds, z, sample_z, cond, module, generator, max_batch: as in :func:`sensitivity`.
+        norm_statistics: as in :func:`~stochrobust.robustness_loss`.
 
     Returns:
         (B,), a sum over output elements, differentiable in G's parameters, y and delta.
@@ -191,8 +193,9 @@ def same_seed_change(
     """
     with autograd_possible():
         held = SameSeed(
-            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch
-        )
+            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch,
+            norm_statistics=norm_statistics,
+        )  # fmt: skip
         delta = out_of_inference(check_delta(delta, y))
         return held.change(delta, held.outputs() if len(held.chunks) == 1 else None)
 
