@@ -104,7 +104,7 @@ class SameSeed:
         rows = len(y) * n_seeds
         step = rows if max_batch is None else check_count("max_batch", max_batch)
         check_choice("norm_statistics", norm_statistics, NORM_STATISTICS)
-        self._norm_statistics = norm_statistics
+        self.norm_statistics: NormStatistics = norm_statistics
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
     def rows(self, delta: Tensor | None, chunk: slice) -> Tensor:
@@ -166,7 +166,7 @@ class SameSeed:
         return rows.reshape(-1, self.n_seeds).mean(1)
 
     def _undisturbed(self) -> AbstractContextManager[None]:
-        return undisturbed(self.module, self._norm_statistics)
+        return undisturbed(self.module, self.norm_statistics)
 
     def _recomputed(self, delta: Tensor, chunk: slice) -> Tensor:
         def change() -> Tensor:
