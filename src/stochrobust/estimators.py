@@ -158,28 +158,31 @@ def _iterates(layer: nn.Module) -> bool:
 def unsynchronised(module: nn.Module | None) -> Iterator[None]:
     """Within, distributed wrappers do not reduce parameter gradients, nor prepare to: nobody asks for any.
 
-    Under DDP the forward is that of the module inside, save for one flag. Under FSDP2 the hooks must stay, since they
+    Under DDP the forward is that of the module inside, save for flags. Under FSDP2 the hooks must stay, since they
     gather the parameters, but gradients that the caller has accumulated are not to be sent by a backward of ours.
     """
     layers = [] if module is None else list(module.modules())
-    wrappers = [layer for layer in layers if isinstance(layer, DistributedDataParallel)]
-    before: list[tuple[Any, str, Any]] = [
-        (owner, name, getattr(owner, name))
-        for owners, names in (
-            (wrappers, ("require_backward_grad_sync", "require_forward_param_sync")),
-            (_sharded_groups(layers), ("reduce_grads", "all_reduce_grads")),
-        )
-        for owner in owners
-        for name in names
-    ]
+    changed: list[tuple[object, str, bool]] = []
+
+    def change(owner: object, name: str, value: bool | None) -> None:
+        if hasattr(owner, name):
+            changed.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, changed[-1][2] if value is None else value)
+
     try:
-        for owner, name, _ in before:
-            if name != "require_forward_param_sync":
-                setattr(owner, name, False)
+        for wrapper in layers:
+            if isinstance(wrapper, DistributedDataParallel):
+                change(wrapper, "require_backward_grad_sync", False)
+                change(wrapper, "require_forward_param_sync", None)  # its forward changes this
+                # A static graph sends all gradients after its first backward, which is to be the caller's.
+                change(wrapper, "_static_graph_delay_allreduce_enqueued", True)
+        for group in _sharded_groups(layers):
+            change(group, "reduce_grads", False)
+            change(group, "all_reduce_grads", False)
         yield
     finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
+        for owner, name, before in reversed(changed):
+            setattr(owner, name, before)
 
 
 def _sharded_groups(layers: list[nn.Module]) -> list[Any]:
