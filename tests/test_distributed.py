@@ -125,16 +125,18 @@ def in_each_setup(work: Callable[[int, Setup], Any], rank: int, setups: dict[str
 # -- DDP ---------------------------------------------------------------------------------------------------------------
 
 
-def _with_ddp(rank: int, setup: Setup) -> tuple[list[Any], int]:
+def _with_ddp(rank: int, setup: Setup) -> tuple[list[Any], int, int]:
     model = new_model(setup)
     wrapped = DistributedDataParallel(model, **setup.ddp)  # type: ignore[arg-type]
+    wrapped.reducer = mock.Mock(wraps=wrapped.reducer)
     with mock.patch.object(wrapped, "_sync_buffers", wraps=wrapped._sync_buffers) as sync:
         for _ in range(N_STEPS):
             model.zero_grad()
             for part, samples in enumerate(setup.parts_of(rank)):
                 with wrapped.no_sync() if part < setup.parts - 1 else contextlib.nullcontext():
                     add_gradients(wrapped, setup, rank, samples)
-    return [parameter.grad.tolist() for parameter in model.parameters() if parameter.grad is not None], sync.call_count
+    found = [parameter.grad.tolist() for parameter in model.parameters() if parameter.grad is not None]
+    return found, sync.call_count, wrapped.reducer.prepare_for_backward.call_count
 
 
 def _every_ddp(rank: int) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def _every_ddp(rank: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def of_ddp() -> dict[str, Any]:
-    found: dict[str, Any] = in_two_processes(_every_ddp)
+    found: dict[str, Any] = in_two_processes(_every_ddp, seconds=250)
     return found
 
 
@@ -154,6 +156,8 @@ def test_ddp(of_ddp: dict[str, Any], name: str) -> None:
     assert_same(result[0], setup)
     # Only the caller's own forwards may overwrite buffers, which a pending graph of theirs may need.
     assert result[1] == (N_STEPS if setup.norm and setup.term else 0)
+    if setup.max_batch is None:  # the passes of the ascent prepare no reduction: clean, attacked, and the caller's own
+        assert result[2] == (2 + (setup.term is not None)) * N_STEPS
 
 
 # -- FSDP2 -------------------------------------------------------------------------------------------------------------
@@ -241,7 +245,7 @@ def _every_fsdp2(rank: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def of_fsdp2() -> dict[str, Any]:
-    found: dict[str, Any] = in_two_processes(_every_fsdp2)
+    found: dict[str, Any] = in_two_processes(_every_fsdp2, seconds=250)
     return found
 
 

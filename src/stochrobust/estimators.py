@@ -164,16 +164,15 @@ def unsynchronised(module: nn.Module | None) -> Iterator[None]:
     layers = [] if module is None else list(module.modules())
     changed: list[tuple[object, str, bool]] = []
 
-    def change(owner: object, name: str, value: bool | None) -> None:
+    def change(owner: object, name: str, value: bool) -> None:
         if hasattr(owner, name):
             changed.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, changed[-1][2] if value is None else value)
+            setattr(owner, name, value)
 
     try:
         for wrapper in layers:
             if isinstance(wrapper, DistributedDataParallel):
                 change(wrapper, "require_backward_grad_sync", False)
-                change(wrapper, "require_forward_param_sync", None)  # its forward changes this
                 # A static graph sends all gradients after its first backward, which is to be the caller's.
                 change(wrapper, "_static_graph_delay_allreduce_enqueued", True)
         for group in _sharded_groups(layers):

@@ -184,8 +184,9 @@ class SameSeed:
         else:
             rows = torch.arange(chunk.start, chunk.stop, device=tensor.device)
             expanded = tensor[rows // self.n_seeds]
-        if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-            return expanded.contiguous(memory_format=torch.channels_last)
+        for ndim, memory_format in ((4, torch.channels_last), (5, torch.channels_last_3d)):
+            if tensor.ndim == ndim and tensor.is_contiguous(memory_format=memory_format):
+                return expanded.contiguous(memory_format=memory_format)
         return expanded
 
     def _check(self, outputs: object, chunk: slice) -> None:
