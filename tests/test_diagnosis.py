@@ -178,6 +178,7 @@ def test_an_ignored_input() -> None:
         (lambda y, z: y, {"sample_z": normal_z(4)}, "ignores z"),
         (lambda y, z: y + z, {"z": torch.ones(12, 4)}, "the seeds given are the same"),
         (lambda y, z: 0 * z, {"sample_z": normal_z(4)}, "ignores z"),
+        (lambda y, z: y * (1 + 1e-7 * z.sign()), {"sample_z": normal_z(4)}, "ignores z"),  # rounding is no spread
     ],
 )
 def test_an_ignored_seed(G: Any, options: dict[str, Any], cause: str) -> None:
@@ -254,3 +255,12 @@ def test_memory_format_of_the_copies() -> None:
 
     diagnose(*held_and_clean(G, y=torch.rand(3, 3, 4, 5).to(memory_format=torch.channels_last)))
     assert all(formats)
+
+
+@pytest.mark.gpu
+def test_noise_on_a_gpu_is_replayed_too() -> None:
+    y = Y.cuda()
+    assert diagnose(*held_and_clean(SmallNet(dropout=0.5).cuda().eval(), y=y, z=torch.randn(12, 4).cuda())) == []
+    assert diagnose(*held_and_clean(SmallNet(norm=False, dropout=0.5).cuda(), y=y)) == []
+    (sentence,) = diagnose(*held_and_clean(SmallNet().cuda(), y=y, z=torch.randn(12, 4).cuda()))
+    assert "body.1 (BatchNorm1d)" in sentence

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
-from stochrobust import SampleKeys, robustness_loss
+from stochrobust import PGD, SampleKeys, robustness_loss, sensitivity
 from tests.problems import SmallNet
 from tests.processes import in_two_processes
 
@@ -106,6 +106,17 @@ def gradients_of_one_process(setup: Setup) -> list[Tensor]:
     return [(a + b) / 2 for a, b in zip(*of_ranks, strict=True)]
 
 
+def measured(G: nn.Module) -> list[float]:
+    """A sensitivity of the samples that rank 0 has; every rank measures the same."""
+    g = torch.Generator().manual_seed(4)
+    y, z = (torch.randn(n, 4, generator=g, dtype=torch.float64) for n in (3, 3 * N_SEEDS))
+    gate = torch.ones(3, 1, dtype=torch.float64)
+    found = sensitivity(G, y, 0.5, N_SEEDS, z=z, cond=gate, attack=PGD(3), generator=SampleKeys(range(3)))
+    assert all(parameter.grad is None for parameter in G.parameters())
+    values: list[float] = found.value.tolist()
+    return values
+
+
 def assert_same(found: object, setup: Setup) -> None:
     assert isinstance(found, list), found  # or what was raised
     for gradient, expected in zip(found, gradients_of_one_process(setup), strict=True):
@@ -140,7 +151,9 @@ def _with_ddp(rank: int, setup: Setup) -> tuple[list[Any], int, int]:
 
 
 def _every_ddp(rank: int) -> dict[str, Any]:
-    return in_each_setup(_with_ddp, rank, SETUPS | ONLY_DDP)
+    results = in_each_setup(_with_ddp, rank, SETUPS | ONLY_DDP)
+    measure = {"measured": Setup()}
+    return results | in_each_setup(lambda _, setup: measured(DistributedDataParallel(new_model(setup))), rank, measure)
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +171,10 @@ def test_ddp(of_ddp: dict[str, Any], name: str) -> None:
     assert result[1] == (N_STEPS if setup.norm and setup.term else 0)
     if setup.max_batch is None:  # the passes of the ascent prepare no reduction: clean, attacked, and the caller's own
         assert result[2] == (2 + (setup.term is not None)) * N_STEPS
+
+
+def test_ddp_measures(of_ddp: dict[str, Any]) -> None:
+    assert of_ddp["measured"] == pytest.approx(measured(new_model(Setup())), rel=1e-9)
 
 
 # -- FSDP2 -------------------------------------------------------------------------------------------------------------
@@ -240,7 +257,8 @@ def _accumulating(rank: int, setup: Setup) -> list[Any]:
 
 
 def _every_fsdp2(rank: int) -> dict[str, Any]:
-    return in_each_setup(_with_fsdp2, rank, SETUPS) | in_each_setup(_accumulating, rank, {"waiting": Setup()})
+    results = in_each_setup(_with_fsdp2, rank, SETUPS) | in_each_setup(_accumulating, rank, {"waiting": Setup()})
+    return results | in_each_setup(lambda _, setup: measured(sharded(setup)), rank, {"measured": Setup()})
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +287,8 @@ def test_fsdp2_sends_no_gradient_of_the_callers_in_an_ascent(of_fsdp2: dict[str,
     assert sent == 0
     assert sent_after > 0
     assert_same(gradients, Setup())
+
+
+@needs_fsdp2
+def test_fsdp2_measures(of_fsdp2: dict[str, Any]) -> None:
+    assert of_fsdp2["measured"] == pytest.approx(measured(new_model(Setup())), rel=1e-9)

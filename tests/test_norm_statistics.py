@@ -71,6 +71,8 @@ def test_batch_is_the_default(call: Callable[..., Tensor]) -> None:
 def test_an_unknown_word_is_refused(call: Callable[..., Tensor]) -> None:
     with pytest.raises(ValueError, match="norm_statistics must be one of 'batch', 'running', got 'eval'"):
         call(SmallNet(), norm_statistics="eval")
+    with pytest.raises(ValueError, match="got None"):
+        RobustnessLoss(0.5, norm_statistics=None)  # type: ignore[arg-type]
 
 
 @each_call
