@@ -36,6 +36,7 @@ class Setup:
     first: int = 4  # how many samples rank 0 has
     gates: tuple[float, float] = (1.0, 1.0)  # at 0, G ignores its input, and the ascent stalls
     norm: bool = False
+    recompute: bool = False  # activation checkpointing
     training: bool = True
 
     def parts_of(self, rank: int) -> list[range]:
@@ -52,6 +53,8 @@ SETUPS = {
     "max_batch": Setup(max_batch=3, term="before"),
     "batches of different sizes": Setup(first=5),
     "samples that stall": Setup(gates=(1.0, 0.0)),
+    "checkpointed": Setup(recompute=True, term="before"),
+    "checkpointed, in chunks": Setup(recompute=True, max_batch=3),
 }
 ONLY_DDP = {
     "unused parameters": Setup(ddp={"find_unused_parameters": True}, term="before"),
@@ -68,9 +71,9 @@ ONLY_DDP = {
 class Gated(nn.Module):
     """A little net whose output a condition can switch off."""
 
-    def __init__(self, norm: bool) -> None:
+    def __init__(self, norm: bool, recompute: bool) -> None:
         super().__init__()
-        self.net = SmallNet(norm=norm)
+        self.net = SmallNet(norm=norm, recompute=recompute)
 
     def forward(self, y: Tensor, z: Tensor, gate: Tensor) -> Tensor:
         output: Tensor = self.net(y, z) * gate
@@ -79,7 +82,7 @@ class Gated(nn.Module):
 
 def new_model(setup: Setup) -> Gated:
     torch.manual_seed(7)
-    return Gated(setup.norm).double().train(setup.training)
+    return Gated(setup.norm, setup.recompute).double().train(setup.training)
 
 
 def add_gradients(G: nn.Module, setup: Setup, rank: int, samples: range) -> None:
