@@ -92,7 +92,7 @@ SUITE = Settings(
     digits=DigitTraining(steps=3000),
     inpainting=InpaintingTraining(steps=500),
     robust_inpainting=InpaintingTraining(steps=300, robust_steps=200),
-    super_resolution=SuperResolutionTraining(steps=600),
+    super_resolution=SuperResolutionTraining(steps=400, lr=2e-3),
 )
 """The suite's own trainings."""
 
@@ -150,7 +150,7 @@ class Source(NamedTuple):
 
 def _missing(source: Source, data: Path | None) -> list[str]:
     if data is None:
-        return [f"{need} in a data folder, and none is given" for need in source.needs]
+        return [f"{need} of a data folder" for need in source.needs]
     return [str(data / need) for need in source.needs if not (data / need).is_dir()]
 
 

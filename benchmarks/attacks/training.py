@@ -63,7 +63,7 @@ class SuperResolutionTraining:
         seed: of everything drawn.
     """
 
-    steps: int = 600
+    steps: int = 400
     batch: int = 8
     lr: float = 1e-3
     s: int = 8
@@ -116,6 +116,7 @@ class Enlarging(nn.Module):
         for layer in self.unet.modules():  # with torch's own initial law the signal fades over so many layers
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(self.unet.last.weight)  # starts as the plain enlargement: from noise, L1 would kill the ReLUs
 
     def forward(self, y: Tensor) -> Tensor:
         """(B, 3, h, w) -> (B, 3, scale * h, scale * w), both multiples of 16."""

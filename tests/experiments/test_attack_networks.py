@@ -30,7 +30,7 @@ from reference_experiments.data.images64 import FOLDER_VARIABLE, data_folder, im
 from stochrobust import PAPER, BlockAverageProjector, robustness_loss, sensitivity
 
 INPAINTING = InpaintingTraining(steps=1, batch=2, s=2, n_images=4)
-SUPER_RESOLUTION = SuperResolutionTraining(steps=2, batch=2, s=2, n_images=4)
+SUPER_RESOLUTION = SuperResolutionTraining(steps=2, batch=2, s=4, n_images=4)
 TINY = Settings(
     toy=replace(SUITE.toy, steps=2, width=4, batch=4, n_train=10),
     toy_weight=1e-3,
@@ -47,7 +47,7 @@ PARTS: tuple[Literal["train"], Literal["val"]] = ("train", "val")
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with both archives of 64 x 64 images, of random blocks, and nothing else."""
+    """A data folder with both archives of 64 x 64 images, random and smooth, and nothing else."""
     image = pytest.importorskip("PIL.Image")
     folder, generator = tmp_path_factory.mktemp("data"), torch.Generator().manual_seed(0)
     for name in ("faces64", "natural64"):
@@ -56,7 +56,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for entry in [f"{part}/{i}.jpg" for part in PARTS for i in range(8)]:
                 blocks = torch.randint(256, (8, 8, 3), generator=generator).byte().numpy()
                 content = io.BytesIO()
-                image.fromarray(blocks).resize((64, 64), resample=0).save(content, "PNG")
+                image.fromarray(blocks).resize((64, 64), resample=2).save(content, "PNG")
                 file.writestr(entry, content.getvalue())
     return folder
 
@@ -146,7 +146,7 @@ def test_what_is_left_out_is_said(archives: Path, tmp_path: Path) -> None:
     found = problems(None, tmp_path, TINY, lines.append)
     assert [problem.name for problem in found] == WITHOUT_DATA
     assert lines[:5] == left_out(None)
-    assert lines[0] == "faces-unet: left out, needs faces64 in a data folder, and none is given"
+    assert lines[0] == "faces-unet: left out, needs faces64 of a data folder"
     assert [line.split(":")[0] for line in lines[5:]] == WITHOUT_DATA
     assert "ready after" in lines[5]
     (line,) = left_out(archives)
@@ -223,7 +223,7 @@ def test_each_setting_of_the_inpainting_counts() -> None:
 def test_each_setting_of_the_super_resolution_counts() -> None:
     plain = parameters(train_super_resolver(SUPER_RESOLUTION, images()))
     assert torch.equal(plain, parameters(train_super_resolver(SUPER_RESOLUTION, images())))
-    changes: list[dict[str, Any]] = [{"steps": 3}, {"batch": 3}, {"lr": 2e-3}, {"s": 3}, {"seed": 1}]
+    changes: list[dict[str, Any]] = [{"steps": 3}, {"batch": 3}, {"lr": 3e-3}, {"s": 3}, {"seed": 1}]
     for change in changes:
         other = parameters(train_super_resolver(replace(SUPER_RESOLUTION, **change), images()))
         assert not torch.equal(plain, other), change
@@ -234,10 +234,10 @@ def test_the_super_resolver_learns() -> None:
     x = interpolate(coarse, scale_factor=8, mode="bilinear")  # smooth, and so better than blocks
     y = BlockAverageProjector(4).D(x)
     errors = [
-        (train_super_resolver(replace(SUPER_RESOLUTION, steps=steps, s=4, lr=5e-3), x)(y) - x).abs().mean().item()
-        for steps in (0, 60)
+        (train_super_resolver(replace(SUPER_RESOLUTION, steps=steps, s=8, lr=2e-3), x)(y) - x).abs().mean().item()
+        for steps in (0, 20)
     ]
-    assert errors[1] < 0.8 * errors[0]
+    assert errors[1] < 0.9 * errors[0]
 
 
 def test_observed_is_the_bottom_quarter() -> None:
