@@ -130,7 +130,7 @@ def test_trainings_see_the_train_part_only(archives: Path, tmp_path: Path, monke
 
     def spy(config: object, images: Tensor) -> nn.Module:
         trained_on.append(images)
-        return inpainter(2) if isinstance(config, InpaintingTraining) else super_resolver(2)
+        return inpainter(INPAINTING.s) if isinstance(config, InpaintingTraining) else super_resolver(SUPER_RESOLUTION.s)
 
     monkeypatch.setattr(networks, "train_inpainter", spy)
     monkeypatch.setattr(networks, "train_super_resolver", spy)
