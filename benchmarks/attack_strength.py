@@ -25,7 +25,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.attacks.networks import Problem, left_out, problems
-
 from reference_experiments.runs import Record, write_atomically, write_json
 from stochrobust import EVALUATION, PAPER, PGD, DenseSearch, SampleKeys, SphereAscent, sensitivity
 
@@ -121,7 +120,8 @@ def main() -> None:
     record = Record(" ".join(["python", "benchmarks/attack_strength.py", *sys.argv[1:]]))
     path = options.out / "attack_strength.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    suite = [p for p in problems(options.data, options.cache, progress=print) if not options.only or p.name in options.only]
+    suite = problems(options.data, options.cache, progress=print)
+    suite = [problem for problem in suite if not options.only or problem.name in options.only]
     for problem in suite:
         for eps in problem.eps:
             if any((r["problem"], r["eps"]) == (problem.name, eps) for r in rows):
