@@ -192,6 +192,7 @@ def test_signals_volumes_and_sequences(model: Any, shape: tuple[int, ...], max_b
 # -- further inputs ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:all . seeds of every sample give the same output:stochrobust.AttackWarning")
 @pytest.mark.parametrize("max_batch", [None, 1, 4, 5])
 def test_every_row_gets_the_conditions_of_its_sample(max_batch: int | None) -> None:
     n_samples, n_seeds = 3, 4
@@ -234,6 +235,7 @@ def test_every_row_gets_the_conditions_of_its_sample(max_batch: int | None) -> N
     assert torch.equal(cond["text"]["embedding"], before["text"]["embedding"])  # type: ignore[index]
 
 
+@pytest.mark.filterwarnings("ignore:the gradient of G with respect to y was zero:stochrobust.AttackWarning")
 def test_conditions_reach_a_deterministic_estimator() -> None:
     scale = torch.tensor([[0.0], [1.0], [2.0]])
     found = sensitivity(lambda y, c: y * c, torch.zeros(3, 2), 0.5, cond=scale)
@@ -269,6 +271,7 @@ def test_grad_scaler_skips_a_step_with_an_infinite_loss() -> None:
         torch.testing.assert_close(parameter, before - 0.1 * gradient)
 
 
+@pytest.mark.filterwarnings("ignore:G's output for one sample depends:stochrobust.AttackWarning")
 def test_averaged_copy_is_measured_while_the_model_trains() -> None:
     model = SmallNet()
     average = torch.optim.swa_utils.AveragedModel(model, use_buffers=True)

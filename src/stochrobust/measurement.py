@@ -7,7 +7,7 @@ import warnings
 from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_tensor, describe
-from stochrobust.ascent import Found, Method, maximise, starting_point
+from stochrobust.ascent import Found, Method, check_attack, maximise, starting_point
 from stochrobust.balls import Ball, check_eps
 from stochrobust.diagnosis import diagnose, ignores_input
 from stochrobust.same_seed import Pairing, SameSeed, out_of_inference, working
@@ -26,6 +26,7 @@ def prepare(
     """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball and the attack."""
     if isinstance(ball, type) or not hasattr(ball, "project"):
         raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
+    check_attack(attack)
     if getattr(attack, "start", None) == "zero" and reference is None:
         raise ValueError(
             "attack must not have start='zero' without reference=: the gradient of the change from G's own outputs is "
@@ -61,11 +62,11 @@ def ascend(
 
     ``clean`` holds the rows that the outputs are compared with: those at y, or a reference.
     """
-    calls = 0
+    calls, in_one_restart = 0, attack.steps + 1 + (getattr(attack, "keep", "last") == "best")
 
     def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
         nonlocal calls
-        step = calls % (attack.steps + 1)
+        step = calls % in_one_restart
         calls += 1
         value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
         check_finite(f"G's output at step {step} of the attack", value)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stochrobust._arguments import check_finite
 from stochrobust.ascent import Method
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball
@@ -142,6 +143,7 @@ def sensitivity(
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
         value = fresh.change(found.delta, fresh_clean)
+        check_finite("G's output at y + delta", value)
         random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
         norm, length = ball.norm(found.delta), L2().norm(found.delta)
