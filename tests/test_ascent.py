@@ -214,6 +214,20 @@ def test_inside_the_ball_or_inwards_a_turn_follows_the_whole_gradient() -> None:
     assert torch.equal(L2().turn(5 * inside, outward, EPS[:1], 0.5), 5 * inside)  # nothing is free
 
 
+def test_a_turn_stays_within_the_mask() -> None:
+    ball = L2(mask=torch.tensor([True, True, False, True]))
+    delta = torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    gradient = torch.tensor([[1.0, 3.0, 9.0, 0.0]], dtype=torch.float64)
+    turned = ball.turn(delta, gradient, EPS[:1], 1.0)
+    torch.testing.assert_close(turned, torch.tensor([[0.5, 0.5, 0.0, 0.0]]).double())
+
+
+def test_in_linf_a_turn_is_along_the_signs() -> None:
+    delta, gradient = torch.zeros(1, 3, dtype=torch.float64), torch.tensor([[2.0, -1e-9, 0.0]], dtype=torch.float64)
+    turned = Linf().turn(delta, gradient, EPS[:1], 0.5)
+    torch.testing.assert_close(turned, torch.tensor([[0.25, -0.25, 0.0]]).double())
+
+
 def test_it_starts_on_the_sphere() -> None:
     points: list[Tensor] = []
 
@@ -228,6 +242,8 @@ def test_it_starts_on_the_sphere() -> None:
         norm = points[0].norm(dim=1)
         assert (norm <= EPS * (1 + 1e-12)).all()
         assert torch.allclose(norm, EPS, rtol=1e-9) == (start == "sphere")
+    assert SphereAscent().start == "sphere"
+    assert PGD().start == AdamAscent().start == "ball"
     points.clear()
     maximise(seen, Linf(), PGD(2, start="sphere"), Y, EPS)
     assert torch.equal(points[0].abs(), torch.full_like(Y, 0.5))
