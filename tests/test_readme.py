@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stochrobust import AttackEvidence
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 QUALITY = README.parent / "docs" / "quality.md"
+ATTACKS = README.parent / "docs" / "attacks.md"
 TRAINING = README.parent / "docs" / "training.md"
 
 
@@ -45,6 +48,14 @@ def test_every_block_of_the_quality_page_runs() -> None:
     names: dict[str, object] = {}
     assert run_blocks(QUALITY, names) == 2
     assert names["again"] == names["frechet"]
+
+
+def test_every_block_of_the_attacks_page_runs() -> None:
+    names: dict[str, object] = {}
+    assert run_blocks(ATTACKS, names) == 2
+    evidence = names["evidence"]
+    assert isinstance(evidence, AttackEvidence)
+    assert not evidence.masked.any()
 
 
 def test_every_block_of_the_training_page_runs() -> None:

@@ -178,6 +178,14 @@ def test_a_reference_belongs_to_each_sample_and_serves_all_its_seeds() -> None:
     torch.testing.assert_close(found.delta, torch.tensor([[-0.5], [0.5]]))
 
 
+def test_a_start_at_zero_is_at_zero() -> None:
+    once = PGD(1, step=0.5, keep="last", start="zero")
+    found = sensitivity(
+        lambda y: y, torch.zeros(2, 3), 1.0, attack=once, ball=Linf(), reference=torch.full((2, 3), -1.0)
+    )
+    assert torch.equal(found.delta, torch.full((2, 3), 0.5))
+
+
 def test_the_released_ifgsm_starts_at_zero_and_leaves_the_ground_truth() -> None:
     # 50 sign steps of alpha / 50 on a linear map travel exactly alpha along the signs.
     released = PGD(50, step=1 / 50, keep="last", start="zero")
