@@ -13,6 +13,7 @@ from stochrobust.consistency import (
     consistency_psnr,
 )
 from stochrobust.estimators import Consistent
+from stochrobust.hidden_noise import HiddenNoise
 from stochrobust.losses import RobustnessLoss, robustness_loss
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
@@ -60,6 +61,7 @@ __all__ = [
     "FeatureExtractor",
     "Features",
     "FrechetStatistics",
+    "HiddenNoise",
     "InceptionFeatures",
     "InpaintingProjector",
     "Interval",
