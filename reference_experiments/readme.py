@@ -19,6 +19,7 @@ table and figures; all are resumable and write where `--out` says.
 minutes on two cores |
 | `python -m reference_experiments toy --preset paper` | the same with App. E.1's settings | hours on two cores |
 | `python -m reference_experiments toy --readings` | what App. E.1 leaves open, tried | minutes on two cores |
+| `python -m reference_experiments diffusion` | what App. F could not do, and App. B.2 | minutes on one core |
 | `python -m reference_experiments quality --data FOLDER` | none: the quality metrics on faces, degraded and foreign | \
 minutes on one core |
 
@@ -38,6 +39,7 @@ PARTS = (
     ("toy-readings", "The toy study: what the paper leaves open", "readings.md"),
     ("demo", "The demo: digits completed from their bottom quarter", "table.md"),
     ("demo-seeds", "The demo with three training seeds", "table.md"),
+    ("diffusion", "Diffusion restorers beside GANs, posterior means and a posterior sampler", "table.md"),
     ("quality", "The quality metrics on real images", "table.md"),
 )
 """Folder under results/, title, and the file that holds its tables."""
