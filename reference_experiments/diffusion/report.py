@@ -138,7 +138,8 @@ def _cost(rows: list[dict[str, Any]]) -> str:
     return (
         f"App. F: with every step checkpointed the gradient through {plain['steps']} steps holds {ratio:.1f} times "
         f"less memory ({plain['bytes'] / 1e6:.1f} -> {checkpointed['bytes'] / 1e6:.1f} MB) and takes {slower:.2f} "
-        f"times as long; lack of memory is {'no' if ratio > 2 else 'still a'} reason to leave diffusion restorers unmeasured."
+        f"times as long; lack of memory is {'no' if ratio > 2 else 'still a'} reason to leave diffusion restorers "
+        "unmeasured."
     )
 
 
