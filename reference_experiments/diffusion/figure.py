@@ -42,7 +42,7 @@ def render(
     figure = Figure(figsize=(15, 7.4), facecolor="white")
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.05, 1])[:, 0]
     _digits(above, digit_models, part, seed)
-    left, *right = below.subplots(1, 4, width_ratios=[1.5, 1, 1, 1])
+    left, *right = below.subplots(1, 4, width_ratios=[1.6, 1, 1, 1])
     _recall(left, results["digits"])
     _disk(right, disk_models, results["disk"], seed)
     content = BytesIO()
@@ -106,8 +106,10 @@ def _recall(axes: Axes, digits: dict[str, Any]) -> None:
         )
         at = amplification(row, digits["eps"]), row["recall"]
         axes.plot(*at, marker, color=colour, markersize=8)
-        axes.annotate(SHORT[name], at, textcoords="offset points", xytext=(7, 5), fontsize=8)
+        axes.annotate(SHORT[name], at, textcoords="offset points", xytext=(0, 8), fontsize=8, ha="center")
     axes.set(xscale="log", xlabel="√R / eps (Eq. 7), lower is more robust", ylabel="recall")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_title("Digits: robustness and recall", fontsize=10)
     axes.margins(x=0.25, y=0.15)
 

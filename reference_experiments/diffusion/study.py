@@ -30,7 +30,7 @@ class Preset:
 _TINY, _SHORT = FitConfig(4, batch=8, width=8, every=2), PGD(1)
 PRESETS = {
     "quick": Preset(
-        DigitPart(FitConfig(8000), FitConfig(3000, every=250), DigitTraining(steps=4000)),
+        DigitPart(FitConfig(8000), FitConfig(3000, every=250), DigitTraining()),
         DiskPart(FitConfig(6000, batch=256, lr=4e-3, width=64), FitConfig(2000, batch=256, width=64)),
     ),
     "smoke": Preset(

@@ -220,7 +220,7 @@ def results(**changes: float) -> dict[str, Any]:
     """Made-up results; a change is of the diffusion's row on the digits, or of ``mean_`` or ``disk_`` rows."""
     row = {
         "robustness": 20.0, "recall": 0.5, "std": 0.1, "w2": 0.16, "w2_same_seed": 0.16, "w2_gelbrich": 0.14,
-        "w2_mean_moves": 0.1, "rmse": 0.2, "same_seed": 0.16,
+        "w2_mean_moves": 0.1, "rmse": 0.2, "same_seed": 0.16, "frechet": 0.3,
     }  # fmt: skip
     names = (digits_part.DIFFUSION, digits_part.MEAN, digits_part.REGRESSOR, *(
         f"GAN, {kind}, {arm}" for kind in ("stochastic", "deterministic") for arm in ("erratic", "robust")
