@@ -83,13 +83,13 @@ def _digit_note(digits: dict[str, Any]) -> str:
     return (
         f"One training seed. All attacks have eps = {digits['eps']:.3f} and move observed pixels only; the restoration "
         "keeps them as attacked, so that an attack of full length alone makes √R / eps = 1. Eq. 7 and 5 are lower "
-        "bounds of the maxima, over a few inputs each. Fréchet distance, precision and recall (k = 3) are of raw "
-        f"pixels; training digits instead of outputs score {other['frechet']:.2f}, {other['precision']:.2f} and "
-        f"{other['recall']:.2f}. The GANs are the demo's, trained against attacks that move any pixel of y; the settings "
-        "of all others were chosen on this seed. ± is a standard error over inputs. The floor is W2 between independent draws at one y: so few unpaired samples cannot "
-        f"tell less from zero. With its noise inside (a generator of its own, `HiddenNoise`) the diffusion sampler "
-        f"gives {same}, and √R / eps = {inside:.2f} with other seeds. No exact posterior sampler of digits is known, "
-        "and none stands in for it."
+        "bounds of the maxima, over a few inputs each; ± is a standard error over inputs. Fréchet distance, precision "
+        f"and recall (k = 3) are of raw pixels; training digits instead of outputs score {other['frechet']:.2f}, "
+        f"{other['precision']:.2f} and {other['recall']:.2f}. The GANs are the demo's, trained against attacks that "
+        "move any pixel of y; the settings of the others were chosen on this seed. The floor is W2 between independent "
+        "draws at one y: so few unpaired samples cannot tell less from zero. With its noise inside (a generator of its "
+        f"own, `HiddenNoise`) the diffusion sampler gives {same}, and √R / eps = {inside:.2f} with other seeds. No "
+        "exact posterior sampler of digits is known, and none stands in for it."
     )
 
 
