@@ -75,6 +75,14 @@ def peers(session: nox.Session) -> None:
 
 
 @nox.session
+def examples(session: nox.Session) -> None:
+    """Runs the examples with the real Lightning and Accelerate, the latter in two processes."""
+    session.install(TORCH, "-e", ".[examples]", "hypothesis", "pytest", "pytest-timeout")
+    session.run("python", "-c", "import accelerate, lightning")  # the tests skip without them
+    session.run("pytest", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Four small GANs on handwritten digits: erratic and robust, deterministic and stochastic (minutes)."""
     session.install(TORCH, "-e", ".[experiments]")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 QUALITY = README.parent / "docs" / "quality.md"
+TRAINING = README.parent / "docs" / "training.md"
 
 
 def run_blocks(page: Path, names: dict[str, object]) -> int:
@@ -44,6 +45,24 @@ def test_every_block_of_the_quality_page_runs() -> None:
     names: dict[str, object] = {}
     assert run_blocks(QUALITY, names) == 2
     assert names["again"] == names["frechet"]
+
+
+def test_every_block_of_the_training_page_runs() -> None:
+    names: dict[str, object] = {}
+    assert run_blocks(TRAINING, names) == 8
+    loss, robustness = names["loss"], names["robustness"]
+    assert isinstance(loss, Tensor)
+    assert loss > 0
+    assert isinstance(robustness, Tensor)
+    assert robustness.shape == (32,)
+
+
+def test_what_the_training_page_shows_of_the_examples_is_there() -> None:
+    shown = re.findall(r'--8<-- "(.+?):(.+?)"', TRAINING.read_text())
+    assert [Path(file).stem for file, _ in shown] == ["plain_loop", "lightning_gan", "accelerate_two_processes"]
+    for file, section in shown:
+        text = (README.parent / file).read_text()
+        assert "robustness_loss" in text.partition(f"[start:{section}]")[2].partition(f"[end:{section}]")[0]
 
 
 def test_both_commands_name_sessions_that_exist() -> None:

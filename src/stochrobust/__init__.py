@@ -1,6 +1,6 @@
 """Metrics and a regularizer for robust stochastic image restoration."""
 
-from stochrobust.ascent import EVALUATION, PAPER, PAPER_TOY, PGD, AdamAscent
+from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
 from stochrobust.consistency import (
@@ -13,8 +13,11 @@ from stochrobust.consistency import (
     consistency_psnr,
 )
 from stochrobust.estimators import Consistent
+from stochrobust.evidence import AttackEvidence, attack_evidence
 from stochrobust.hidden_noise import HiddenNoise
+from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
 from stochrobust.losses import RobustnessLoss, robustness_loss
+from stochrobust.measurement import AttackWarning
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
@@ -38,6 +41,7 @@ from stochrobust.metrics.psnr import (
     summarize_psnr,
 )
 from stochrobust.metrics.realism import realism
+from stochrobust.searches import DenseSearch, RandomSearch
 from stochrobust.seeds import SampleKeys
 from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
 from stochrobust.transport import W2Sensitivity, w2_sensitivity
@@ -46,16 +50,21 @@ from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_d
 __version__ = "0.1.0"
 __all__ = [
     "EVALUATION",
+    "IFGSM",
     "L2",
     "PAPER",
     "PAPER_TOY",
     "PGD",
     "PRDC",
+    "TRAINING",
     "AdamAscent",
+    "AttackEvidence",
+    "AttackWarning",
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
     "Consistent",
+    "DenseSearch",
     "DensityCoverage",
     "EfficientNetLite0Features",
     "FeatureExtractor",
@@ -67,20 +76,24 @@ __all__ = [
     "Interval",
     "KernelDistance",
     "LinearProjector",
+    "LinearisedSensitivity",
     "Linf",
     "ModuleFeatures",
     "PSNRSummary",
     "PerPixelStd",
     "PrecisionRecall",
     "Protocol",
+    "RandomSearch",
     "RobustnessLoss",
     "SampleKeys",
     "Score",
     "Sensitivity",
     "SeparableProjector",
+    "SphereAscent",
     "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
+    "attack_evidence",
     "consistency_psnr",
     "density_coverage",
     "eps_from_psnr",
@@ -90,6 +103,7 @@ __all__ = [
     "interval_by_halves",
     "interval_of_mean",
     "kernel_distance",
+    "linearised_sensitivity",
     "mean_sensitivity",
     "per_pixel_std",
     "prdc",
