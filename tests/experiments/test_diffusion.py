@@ -98,7 +98,7 @@ def test_noise_inside_is_the_same_noise(recompute: bool) -> None:
 
 
 def test_checkpointed_steps_give_the_same_gradients() -> None:
-    plain, y = DiffusionSampler(Denoiser(2, 1, 8), 4), torch.rand(3, 1)
+    plain, y = DiffusionSampler(Denoiser(2, 3, 8), 4), torch.rand(3, 3)
     found = []
     for sampler in (plain, DiffusionSampler(copy.deepcopy(plain.denoiser), 4, recompute=True)):
         loss = robustness_loss(sampler, y, 0.1, 2, generator=seeded())
