@@ -31,7 +31,7 @@ from reference_experiments.diffusion.training import FitConfig, Pairs, disk_pair
 from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.toy.data import disk, half_height
 from reference_experiments.toy.evaluation import maxima
-from stochrobust import robustness_loss, same_seed_change
+from stochrobust import PGD, robustness_loss, same_seed_change, sensitivity
 from tests.problems import disk_posterior_w2
 
 pytest.importorskip("sklearn")
@@ -97,13 +97,14 @@ def test_noise_inside_is_the_same_noise(recompute: bool) -> None:
     assert torch.equal(own.get_state(), state)
 
 
-def test_checkpointed_steps_give_the_same_gradients() -> None:
-    plain, y = DiffusionSampler(Denoiser(2, 3, 8), 4), torch.rand(3, 3)
+def test_checkpointed_steps_give_the_same_attacks_and_gradients() -> None:
+    plain, y = DiffusionSampler(Denoiser(2, 3, 8), 4).double(), torch.rand(3, 3, dtype=torch.float64)
     found = []
     for sampler in (plain, DiffusionSampler(copy.deepcopy(plain.denoiser), 4, recompute=True)):
-        loss = robustness_loss(sampler, y, 0.1, 2, generator=seeded())
-        found.append(torch.autograd.grad(loss, list(sampler.parameters())))
-    torch.testing.assert_close(found[0], found[1])
+        delta = sensitivity(sampler, y, 1.0, 2, attack=PGD(3), generator=seeded()).delta
+        loss = robustness_loss(sampler, y, 1.0, 2, generator=seeded())
+        found.append([delta, *torch.autograd.grad(loss, list(sampler.parameters()))])
+    torch.testing.assert_close(found[0], found[1], atol=0, rtol=1e-6)
 
 
 def test_a_digit_reads_and_keeps_the_observed_pixels() -> None:
@@ -167,7 +168,9 @@ def test_the_exact_sampler_of_the_disk_has_its_closed_form() -> None:
     assert disk_part.posterior_w2(y, part.eps) == pytest.approx(without_x1, rel=1e-6)
     G = DiskPosterior()
     seeds = disk_part.common_seeds(G, 4000, seeded())
-    true = maxima(disk_part.conditional(G, seeds), y, part.eps)
+    draws = disk_part.conditional(G, seeds)
+    torch.testing.assert_close(draws(y).sort(1).values, disk_part.exact_posterior(y, 4000), rtol=0, atol=0.05)
+    true = maxima(draws, y, part.eps)
     assert true.w2 == pytest.approx(without_x1, rel=0.02)
     assert true.same_seed == pytest.approx(true.w2, rel=1e-6)
 
