@@ -49,7 +49,7 @@ def test_every_block_of_the_quality_page_runs() -> None:
 
 def test_every_block_of_the_training_page_runs() -> None:
     names: dict[str, object] = {}
-    assert run_blocks(TRAINING, names) == 8
+    assert run_blocks(TRAINING, names) == 9
     loss, robustness = names["loss"], names["robustness"]
     assert isinstance(loss, Tensor)
     assert loss > 0
