@@ -18,6 +18,7 @@ from stochrobust import (
     HiddenNoise,
     InpaintingProjector,
     SampleKeys,
+    linearised_sensitivity,
     robustness_loss,
     same_seed_change,
     sensitivity,
@@ -96,6 +97,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "sensitivity": lambda G, **more: sensitivity(G, Y, 0.5, 2, attack=ATTACK, **more),
     "change": lambda G, **more: same_seed_change(G, Y, ZERO + 1, 2, **more),
     "w2": lambda G, **more: w2_sensitivity(G, Y, 0.5, 2, attack=ATTACK, **more),
+    "linearised": lambda G, **more: linearised_sensitivity(G, Y, 0.5, 2, steps=2, **more),
 }
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
@@ -359,7 +361,7 @@ def test_checkpointing_every_step_changes_nothing(source: str, recompute: str, m
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("call", ["loss", "sensitivity", "w2"])
+@pytest.mark.parametrize("call", ["loss", "sensitivity", "w2", "linearised"])
 def test_noise_of_its_own_inside_a_checkpointed_step_is_refused(call: str) -> None:
     own = seeded()
     _, G = pair_of_samplers(own, "noise inside")

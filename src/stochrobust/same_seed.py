@@ -99,7 +99,7 @@ class SameSeed:
         check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major", y.device)
         self.z = out_of_inference(z)
         self._noise = draw_seed(generator, len(y), first_seed), noise_devices(self.module, y)
-        self._generators = named_generators(G, self.module)
+        self.generators = named_generators(G, self.module)
         rows = len(y) * n_seeds
         step = rows if max_batch is None else check_count("max_batch", max_batch)
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
@@ -115,7 +115,7 @@ class SameSeed:
         # The chunk's own stream: a pass over it sees the same noise however often and in whatever order it is made.
         seed, devices = self._noise
         seed += chunk.start
-        with held_noise(seed, devices), held_generators(seed, self._generators), undisturbed(self.module):
+        with held_noise(seed, devices), held_generators(seed, self.generators), undisturbed(self.module):
             outputs = self.G(*inputs)
         self._check(outputs, chunk)
         return outputs
@@ -149,7 +149,7 @@ class SameSeed:
             # The gradient is taken in here too: it may recompute a checkpointed layer.
             with (
                 torch.set_grad_enabled(with_gradient), unsynchronised(self.module), undisturbed(self.module),
-                undrawn(self._generators),
+                undrawn(self.generators),
             ):  # fmt: skip
                 leaf = delta.detach().requires_grad_(with_gradient)
                 attacked = self.rows(leaf, chunk)
