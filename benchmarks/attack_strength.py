@@ -3,7 +3,8 @@
     python benchmarks/attack_strength.py --data FOLDER [--cache runs/attacks --out benchmarks/results --samples 4]
 
 For every network and radius, all attacks climb on the same inputs and seeds. "The best known" is, for each input, the
-largest value that any of them reached, the long ones of about 500 gradients in all included. Networks that need a data
+largest value that any of them reached, the long ones of 500 gradients in all included; where y is a number, the largest
+value there is. Networks that need a data
 folder which is not there are left out and named. A run that was stopped goes on where it was.
 """
 
@@ -24,9 +25,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.attacks.networks import Problem, left_out, problems
-
 from reference_experiments.runs import Record, write_atomically, write_json
-from stochrobust import EVALUATION, PAPER, PGD, SampleKeys, SphereAscent, sensitivity
+from stochrobust import EVALUATION, PAPER, PGD, DenseSearch, SampleKeys, SphereAscent, sensitivity
 
 ATTACKS = {
     "paper's Adam, 5": PAPER,
@@ -55,7 +55,8 @@ def shares(problem: Problem, eps: float, n_samples: int, repeats: int) -> dict[s
         return sensitivity(problem.G, y, eps, problem.n_seeds, z=z, attack=attack, generator=starts).in_sample
 
     found = {name: torch.stack([values(attack, r) for r in range(repeats)]) for name, attack in ATTACKS.items()}
-    best = torch.stack([values(attack, repeats) for attack in LONG]).amax(0)
+    exhaustive = [DenseSearch(401)] if y[0].numel() == 1 else []
+    best = torch.stack([values(attack, repeats) for attack in [*LONG, *exhaustive]]).amax(0)
     for reached in found.values():
         best = torch.maximum(best, reached.amax(0))
     return {name: float((reached / best).mean()) for name, reached in found.items()}
@@ -119,7 +120,8 @@ def main() -> None:
     record = Record(" ".join(["python", "benchmarks/attack_strength.py", *sys.argv[1:]]))
     path = options.out / "attack_strength.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    suite = [p for p in problems(options.data, options.cache, progress=print) if options.only in (None, [p.name])]
+    suite = problems(options.data, options.cache, progress=print)
+    suite = [problem for problem in suite if not options.only or problem.name in options.only]
     for problem in suite:
         for eps in problem.eps:
             if any((r["problem"], r["eps"]) == (problem.name, eps) for r in rows):

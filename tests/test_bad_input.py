@@ -114,6 +114,7 @@ def test_wrong_arguments(
         entry(**arguments)
 
 
+@pytest.mark.filterwarnings("ignore:all 2 seeds of every sample give the same output:stochrobust.AttackWarning")
 @each_entry
 def test_right_arguments_pass(entry: Callable[..., Any]) -> None:
     entry(G=identity, y=Y, eps=0.1)
@@ -183,7 +184,15 @@ class NaNAtCall:
 
 @pytest.mark.parametrize(
     ("first", "where"),
-    [(1, "output at y"), (2, "step 0 of"), (3, "step 1 of"), (4, "step 2 of"), (5, "held-out seeds")],
+    [
+        (1, "output at y"),
+        (2, "step 0 of"),
+        (3, "step 1 of"),
+        (4, "step 2 of"),
+        (5, "step 3 of"),
+        (6, "held-out seeds"),
+        (7, r"output at y \+ delta"),
+    ],
 )
 def test_nan_in_a_measurement_names_the_step(first: int, where: str) -> None:
     with pytest.raises(ValueError, match=rf"G's .*{where}.* must be finite, got \d NaN"):

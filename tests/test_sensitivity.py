@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from stochrobust import (
     L2,
     PGD,
     AdamAscent,
+    AttackWarning,
     Linf,
     SampleKeys,
     mean_sensitivity,
@@ -27,6 +29,7 @@ from stochrobust.estimators import sampler_of
 from stochrobust.same_seed import SameSeed
 from tests.problems import FourSeeds, Linear, SmallNet, naive_change, normal_z
 
+COUNTER = itertools.count()
 SIXTY_FOUR = [1.3, *torch.linspace(1.0, 0.01, 63).tolist()]
 
 
@@ -78,6 +81,7 @@ def test_one_radius_per_sample() -> None:
     torch.testing.assert_close(found.value, torch.tensor([0.04, 0.16]).double(), rtol=1e-5, atol=0)
 
 
+@pytest.mark.filterwarnings("ignore:all . seeds of every sample give the same output:stochrobust.AttackWarning")
 @pytest.mark.parametrize("n_seeds", [1, 2, 7])
 def test_a_seed_blind_estimator_gives_the_deterministic_answer(n_seeds: int) -> None:
     problem = Linear.with_singular_values([2.0, 1.0, 0.5])
@@ -88,6 +92,7 @@ def test_a_seed_blind_estimator_gives_the_deterministic_answer(n_seeds: int) -> 
     torch.testing.assert_close(blind.value, plain.value)
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
 def test_the_attack_climbs_from_where_a_zero_start_would_stay() -> None:
     # At delta = 0 the gradient of Eq. 6 is exactly zero: an ascent from there reads 0 for ever.
     zero = torch.zeros(4, 3, requires_grad=True)
@@ -121,6 +126,7 @@ def test_value_is_the_change_at_the_delta_returned(net: SmallNet, max_batch: int
     torch.testing.assert_close(found.spread, outputs.var(0).sum(1))
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
 def test_value_is_scored_on_seeds_that_did_not_choose_delta() -> None:
     # One seed sees one direction: on other seeds that direction is worth less.
     def G(y: Tensor, z: Tensor) -> Tensor:
@@ -188,6 +194,7 @@ def test_the_released_ifgsm_starts_at_zero_and_leaves_the_ground_truth() -> None
 # -- what an estimator may look like -----------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:the gradient of G with respect to y was zero:stochrobust.AttackWarning")
 def test_nested_seeds_and_conditions_are_repeated_and_chunked_alike() -> None:
     model = FourSeeds()
     y = torch.rand(3, 4)
@@ -231,6 +238,7 @@ def test_hidden_noise_is_the_same_for_clean_and_attacked(max_batch: int | None) 
     assert (same_seed_change(Noisy(), y, torch.zeros(4, 3), 5, max_batch=max_batch) == 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
 def test_hidden_noise_is_held_out_with_keys_too() -> None:
     found = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([1, 2]))
     other = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([3, 4]))
@@ -239,6 +247,7 @@ def test_hidden_noise_is_held_out_with_keys_too() -> None:
     assert (w2_sensitivity(Noisy(), torch.ones(2, 3), 0.1, 5, generator=SampleKeys([1, 2])).floor > 0).all()
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
 def test_hidden_noise_differs_between_seeds_and_calls() -> None:
     found = sensitivity(Noisy(), torch.ones(2, 3), 0.1, 50)
     assert (found.spread > 1).all()
@@ -318,9 +327,55 @@ def test_the_generator_decides_everything(net: SmallNet) -> None:
 
 def test_a_model_that_ignores_its_input_is_stalled() -> None:
     for G in (lambda y, z: z, lambda y, z: z + 0 * y):
-        found = sensitivity(G, torch.rand(2, 3), 0.5, 2, sample_z=normal_z(3))
+        with pytest.warns(AttackWarning, match="G ignores its input"):
+            found = sensitivity(G, torch.rand(2, 3), 0.5, 2, sample_z=normal_z(3))
         assert (found.value == 0).all()
         assert found.stalled.all()
+        assert [concern.split(":")[0] for concern in found.concerns] == [
+            "G's output is exactly the same at y and at y + delta"
+        ]
+
+
+# -- a value that says less than it seems to ---------------------------------------------------------------------------
+
+
+def measured_by(measure: str, G: Any, y: Tensor, n_seeds: int = 1, **options: Any) -> Any:
+    call: Any = {"sensitivity": sensitivity, "w2_sensitivity": w2_sensitivity}[measure]
+    return call(G, y, 0.5, n_seeds, **options)
+
+
+@pytest.mark.parametrize("measure", ["sensitivity", "w2_sensitivity"])
+@pytest.mark.parametrize(
+    ("G", "n_seeds", "sentence"),
+    [
+        (lambda y, z: y, 3, "all 3 seeds of every sample give the same output"),
+        (lambda y, z: y - y.mean(0), 1, "depends on the other samples of the batch"),
+        (lambda y, z: y.round(), 1, "the gradient of G with respect to y was zero at every step for 4 of 4 samples"),
+        (lambda y, z: y.detach().round() + 0 * y, 1, "the gradient of G with respect to y was zero at every step"),
+        (lambda y, z: y + next(COUNTER), 1, "not the same function in two calls"),
+    ],
+)
+def test_measurements_name_what_makes_them_meaningless(measure: str, G: Any, n_seeds: int, sentence: str) -> None:
+    y = 3 * torch.rand(4, 3)
+    with pytest.warns(AttackWarning) as caught:
+        found = measured_by(measure, G, y, n_seeds, sample_z=normal_z(3))
+    assert any(sentence in concern for concern in found.concerns)
+    assert {str(warning.message) for warning in caught} == set(found.concerns)
+    assert all(warning.filename == __file__ for warning in caught)  # they point at the caller's line
+
+
+def test_an_attack_that_is_beaten_by_a_random_direction_is_named() -> None:
+    weak = PGD(1, step=1e-6)
+    with pytest.warns(AttackWarning, match="the attack found less .* than one random direction did"):
+        sensitivity(lambda y: y, torch.zeros(50, 1), 0.5, attack=weak)
+
+
+def test_nothing_is_said_of_a_sound_measurement(net: SmallNet) -> None:
+    found = sensitivity(net, torch.randn(4, 4).double(), 0.5, 4)
+    assert found.concerns == ()
+    assert w2_sensitivity(net, torch.randn(4, 4).double(), 0.5, 4).concerns == ()
+    assert (found.agreement > 0.9).all()
+    assert torch.equal(found.agreement, found.restart_values.amin(0) / found.restart_values.amax(0))
 
 
 def test_half_precision_inputs_are_attacked_in_float32() -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import stochrobust
-from stochrobust import PAPER, BlockAverageProjector, SampleKeys, summarize_psnr
+from stochrobust import PAPER, AttackWarning, BlockAverageProjector, SampleKeys, summarize_psnr
 from tests.processes import in_two_processes
 
 torchmetrics = pytest.importorskip("torchmetrics")
@@ -183,7 +183,8 @@ def test_gradients_where_validation_forbids_them(context: Callable[[], Any]) -> 
 
 def test_the_sensitivity_counts_inputs_that_nothing_moved() -> None:
     metric = Sensitivity(0.1, attack=PAPER)
-    metric.update(lambda y: torch.zeros_like(y) + 0 * y, torch.zeros(5, 3))
+    with pytest.warns(AttackWarning, match="G ignores its input"):
+        metric.update(lambda y: torch.zeros_like(y) + 0 * y, torch.zeros(5, 3))
     assert metric.n_stalled == 5
     assert metric.compute() == 0
 

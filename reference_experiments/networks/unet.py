@@ -9,11 +9,12 @@ from torch.nn.functional import interpolate, max_pool2d
 Seeds = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-def double_conv(n_in: int, n_out: int) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU, twice; no bias before a normalisation."""
+def double_conv(n_in: int, n_out: int, *, norm: bool) -> nn.Sequential:
+    """Convolution, batch normalisation (with ``norm``), ReLU, twice; no bias before a normalisation."""
     layers: list[nn.Module] = []
     for n_channels in (n_in, n_out):
-        layers += [nn.Conv2d(n_channels, n_out, 3, padding=1, bias=False), nn.BatchNorm2d(n_out), nn.ReLU()]
+        layers.append(nn.Conv2d(n_channels, n_out, 3, padding=1, bias=not norm))
+        layers += [nn.BatchNorm2d(n_out), nn.ReLU()] if norm else [nn.ReLU()]
     return nn.Sequential(*layers)
 
 
@@ -23,16 +24,18 @@ class UNet(nn.Module):
     Args:
         s: width of the first block; the paper's 24 (CelebA) and 32 (ImageNet).
         stochastic: whether ``sample_z`` draws seeds; a deterministic estimator gets zeros, with the same weights.
+        norm: whether each convolution has a batch normalisation after it, as in the paper, or a bias.
     """
 
-    def __init__(self, s: int = 24, *, stochastic: bool = True) -> None:
+    def __init__(self, s: int = 24, *, stochastic: bool = True, norm: bool = True) -> None:
         super().__init__()
         widths = (s, 2 * s, 4 * s, 8 * s, 8 * s)
-        self.stem = double_conv(3, s)
-        self.down = nn.ModuleList(double_conv(widths[i] + 1, widths[i + 1]) for i in range(4))
+        self.stem = double_conv(3, s, norm=norm)
+        self.down = nn.ModuleList(double_conv(widths[i] + 1, widths[i + 1], norm=norm) for i in range(4))
         outputs = (s, s, 2 * s, 4 * s)
         self.up = nn.ModuleList(
-            double_conv((widths[4] if i == 3 else outputs[i + 1]) + widths[i] + 1, outputs[i]) for i in range(4)
+            double_conv((widths[4] if i == 3 else outputs[i + 1]) + widths[i] + 1, outputs[i], norm=norm)
+            for i in range(4)
         )
         self.last = nn.Conv2d(s, 3, 1)
         self.stochastic = stochastic

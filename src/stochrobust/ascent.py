@@ -75,6 +75,12 @@ def check_method(method: GradientMethod) -> None:
     check_choice("start", method.start, ("ball", "sphere", "zero"))
 
 
+def check_attack(attack: object) -> None:
+    """An attack, not its class or its name."""
+    if isinstance(attack, type) or not (hasattr(attack, "mover") or hasattr(attack, "search")):
+        raise TypeError(f"attack must be an attack such as PGD() or SphereAscent(), got {describe(attack)}")
+
+
 def maximise(
     objective: Objective,
     ball: Ball,
@@ -99,8 +105,6 @@ def maximise(
     Returns:
         What was found; never a delta outside the ball.
     """
-    if isinstance(method, type) or not (hasattr(method, "mover") or hasattr(method, "search")):
-        raise TypeError(f"attack must be an attack such as PGD() or SphereAscent(), got {describe(method)}")
     if hasattr(method, "search"):
         return method.search(objective, ball, y, eps, generator)
     score = score or method.keep == "best" or method.restarts > 1

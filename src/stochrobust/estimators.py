@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from types import FrameType
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +20,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.hooks import RemovableHandle
 
 from stochrobust.consistency.projector import Projector
 from stochrobust.seeds import SampleZ
 
 Estimator: TypeAlias = Callable[..., Tensor]
+NormStatistics: TypeAlias = Literal["batch", "running"]
+"""Which statistics a normalisation layer in train mode uses in our passes: the batch's, or its running ones."""
+NORM_STATISTICS = ("batch", "running")
 
 
 class Consistent(nn.Module):
@@ -90,18 +96,19 @@ def module_of(G: Estimator) -> nn.Module | None:
 
 
 @contextmanager
-def undisturbed(module: nn.Module | None) -> Iterator[None]:
+def undisturbed(module: nn.Module | None, norm_statistics: NormStatistics = "batch") -> Iterator[None]:
     """Within, forward passes leave the module as they found it.
 
     Normalisation layers in train mode use the batch's statistics and record them in copies that are thrown away:
     writing into their own buffers, or writing back, would break a pending graph of the caller's, and switching the
-    recording off would break the recomputation of a checkpointed layer. Spectral norms do not iterate. Distributed
-    wrappers do not broadcast buffers, and what our graph needs of them is in copies that the caller's next forward,
-    which does, cannot overwrite.
+    recording off would break the recomputation of a checkpointed layer. With ``"running"`` they use their running
+    statistics, where they keep any. Spectral norms do not iterate. Distributed wrappers do not broadcast buffers, and
+    what our graph needs of them is in copies that the caller's next forward, which does, cannot overwrite.
     """
     layers = [] if module is None else list(module.modules())
     distributed = any(isinstance(layer, DistributedDataParallel) for layer in layers)
     changed: list[tuple[dict[str, Any], str, Any]] = []
+    guards: list[RemovableHandle] = []
 
     def change(owner: dict[str, Any], name: str, value: object) -> None:
         changed.append((owner, name, owner[name]))
@@ -112,14 +119,33 @@ def undisturbed(module: nn.Module | None) -> Iterator[None]:
             if isinstance(layer, _NormBase) and layer.track_running_stats and (layer.training or distributed):
                 for name, buffer in layer._buffers.items():
                     change(layer._buffers, name, None if buffer is None else buffer.clone())
+                if norm_statistics == "running" and layer.training and layer.running_mean is not None:
+                    change(layer.__dict__, "training", False)
+                    guards.append(layer.register_forward_pre_hook(_refuse_recomputation))
             elif layer.training and _iterates(layer):
                 change(layer.__dict__, "training", False)
             elif isinstance(layer, DistributedDataParallel):
                 change(layer.__dict__, "require_forward_param_sync", False)
         yield
     finally:
+        for guard in guards:
+            guard.remove()
         for owner, name, value in reversed(changed):
             owner[name] = value
+
+
+def _refuse_recomputation(layer: nn.Module, *_: object) -> None:
+    """A layer frozen for our pass may not be computed again in the caller's backward, when it is frozen no more."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_globals.get("__name__") != "stochrobust.same_seed":
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            raise ValueError(
+                f"norm_statistics='running' does not reach a {type(layer).__name__} inside torch.utils.checkpoint, "
+                "which backward computes again in train mode: use 'batch', or put that layer in eval mode"
+            )
+        frame = frame.f_back
 
 
 def _iterates(layer: nn.Module) -> bool:
@@ -130,16 +156,42 @@ def _iterates(layer: nn.Module) -> bool:
 
 @contextmanager
 def unsynchronised(module: nn.Module | None) -> Iterator[None]:
-    """Within, distributed wrappers do not prepare a reduction of parameter gradients: nobody asks for any."""
-    wrappers = [] if module is None else [m for m in module.modules() if isinstance(m, DistributedDataParallel)]
-    before = [(wrapper.require_backward_grad_sync, wrapper.require_forward_param_sync) for wrapper in wrappers]
+    """Within, distributed wrappers do not reduce parameter gradients, nor prepare to: nobody asks for any.
+
+    Under DDP the forward is that of the module inside, save for flags. Under FSDP2 the hooks must stay, since they
+    gather the parameters, but gradients that the caller has accumulated are not to be sent by a backward of ours.
+    """
+    layers = [] if module is None else list(module.modules())
+    changed: list[tuple[object, str, bool]] = []
+
+    def change(owner: object, name: str, value: bool) -> None:
+        if hasattr(owner, name):
+            changed.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
+
     try:
-        for wrapper in wrappers:
-            wrapper.require_backward_grad_sync = False
+        for wrapper in layers:
+            if isinstance(wrapper, DistributedDataParallel):
+                change(wrapper, "require_backward_grad_sync", False)
+                # A static graph sends all gradients after its first backward, which is to be the caller's.
+                change(wrapper, "_static_graph_delay_allreduce_enqueued", True)
+        for group in _sharded_groups(layers):
+            change(group, "reduce_grads", False)
+            change(group, "all_reduce_grads", False)
         yield
     finally:
-        for wrapper, (backward, forward) in zip(wrappers, before, strict=True):
-            wrapper.require_backward_grad_sync, wrapper.require_forward_param_sync = backward, forward
+        for owner, name, before in reversed(changed):
+            setattr(owner, name, before)
+
+
+def _sharded_groups(layers: list[nn.Module]) -> list[Any]:
+    """The parameter groups of FSDP2 among the layers; its module is looked up, since importing it takes time."""
+    fsdp_module = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
+    if fsdp_module is None:
+        return []
+    states = [layer._get_fsdp_state() for layer in layers if isinstance(layer, fsdp_module)]
+    groups = [getattr(state, "_fsdp_param_groups", None) or [state._fsdp_param_group] for state in states]
+    return [group for of_state in groups for group in of_state if group is not None]
 
 
 @contextmanager

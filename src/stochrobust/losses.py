@@ -11,7 +11,7 @@ from stochrobust._arguments import check_choice
 from stochrobust.ascent import Method, maximise
 from stochrobust.attacks import TRAINING
 from stochrobust.balls import L2, Ball
-from stochrobust.estimators import Estimator
+from stochrobust.estimators import NORM_STATISTICS, Estimator, NormStatistics
 from stochrobust.measurement import prepare
 from stochrobust.same_seed import SameSeed, autograd_possible, check_delta, out_of_inference
 from stochrobust.seeds import Randomness, SampleZ, Tree
@@ -36,6 +36,7 @@ def robustness_loss(
     module: nn.Module | None = None,
     generator: Randomness = None,
     max_batch: int | None = None,
+    norm_statistics: NormStatistics = "batch",
 ) -> Tensor:
     r"""Robustness loss of a (stochastic) estimator: add it, weighted, to the loss that trains G.
 
@@ -65,7 +66,11 @@ def robustness_loss(
         generator: source of seeds and starts; None for torch's global generator.
         max_batch: the most rows one call of G may get; bounds memory, recomputes the final passes in ``backward``,
             and equals the whole up to rounding where G neither couples samples (BatchNorm in train mode does) nor
-            draws noise inside (dropout does: each chunk has its own).
+            draws noise inside (dropout does: each chunk has its own). With FSDP2, all ranks must have equally many
+            chunks: each is a call of G, which gathers parameters.
+        norm_statistics: what BatchNorm and InstanceNorm layers in train mode use in these passes: ``"batch"``, the
+            statistics of the batch each pass sees, or ``"running"``, their running statistics as constants, where they
+            keep any (samples are then independent; weight and bias still learn). Neither records anything.
 
     Returns:
         A scalar, differentiable in G's parameters. NaN where G returns NaN.
@@ -87,8 +92,9 @@ def robustness_loss(
     check_choice("reduction", reduction, REDUCTIONS)
     with autograd_possible():
         held = SameSeed(
-            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch
-        )
+            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch,
+            norm_statistics=norm_statistics,
+        )  # fmt: skip
         radii, centre = prepare(held, eps, ball, attack)
         if reduction == "relative" and not bool((radii > 0).all() if isinstance(eps, Tensor) else eps > 0):
             raise ValueError(f"eps must be positive for reduction='relative', got {eps!r}")
@@ -121,7 +127,7 @@ class RobustnessLoss(nn.Module):
     """:func:`robustness_loss` with its settings kept; it holds no state and no parameters.
 
     Args:
-        eps, n_seeds, sample_z, attack, ball, reduction, max_batch: as in :func:`robustness_loss`.
+        eps, n_seeds, sample_z, attack, ball, reduction, max_batch, norm_statistics: as in :func:`robustness_loss`.
 
     Example:
         >>> import torch
@@ -143,12 +149,15 @@ class RobustnessLoss(nn.Module):
         ball: Ball = L2(),  # noqa: B008 (a frozen value)
         reduction: Reduction = "mean",
         max_batch: int | None = None,
+        norm_statistics: NormStatistics = "batch",
     ) -> None:
         super().__init__()
         self.eps, self.n_seeds, self.sample_z = eps, n_seeds, sample_z
         self.attack, self.ball, self.max_batch = attack, ball, max_batch
         self.reduction: Reduction = reduction
+        self.norm_statistics: NormStatistics = norm_statistics
         check_choice("reduction", reduction, REDUCTIONS)
+        check_choice("norm_statistics", norm_statistics, NORM_STATISTICS)
 
     def forward(
         self,
@@ -165,4 +174,5 @@ class RobustnessLoss(nn.Module):
         return robustness_loss(
             G, y, self.eps, self.n_seeds, z=z, sample_z=self.sample_z, cond=cond, attack=self.attack, ball=self.ball,
             delta=delta, reduction=self.reduction, module=module, generator=generator, max_batch=self.max_batch,
+            norm_statistics=self.norm_statistics,
         )  # fmt: skip

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+
 from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_tensor, describe
-from stochrobust.ascent import Found, Method, maximise, starting_point
+from stochrobust.ascent import Found, Method, check_attack, maximise, starting_point
 from stochrobust.balls import Ball, check_eps
+from stochrobust.diagnosis import diagnose, ignores_input
 from stochrobust.same_seed import Pairing, SameSeed, out_of_inference, working
 from stochrobust.seeds import Randomness, repeat
+
+NEARLY_RANDOM = 0.99  # of a random direction's value: an attack that finds less has failed; equal it may well be
 
 
 class AttackWarning(UserWarning):
@@ -21,6 +26,7 @@ def prepare(
     """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball and the attack."""
     if isinstance(ball, type) or not hasattr(ball, "project"):
         raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
+    check_attack(attack)
     if getattr(attack, "start", None) == "zero" and reference is None:
         raise ValueError(
             "attack must not have start='zero' without reference=: the gradient of the change from G's own outputs is "
@@ -56,11 +62,11 @@ def ascend(
 
     ``clean`` holds the rows that the outputs are compared with: those at y, or a reference.
     """
-    calls = 0
+    calls, in_one_restart = 0, attack.steps + 1 + (getattr(attack, "keep", "last") == "best")
 
     def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
         nonlocal calls
-        step = calls % (attack.steps + 1)
+        step = calls % in_one_restart
         calls += 1
         value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
         check_finite(f"G's output at step {step} of the attack", value)
@@ -79,3 +85,29 @@ def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:
 def full_length_point(ball: Ball, centre: Tensor, eps: Tensor, generator: Randomness) -> Tensor:
     """A point in a random direction, as far out as the ball allows: what no search at all finds."""
     return starting_point("sphere", ball, centre, eps, generator, "random direction")
+
+
+def concerns_about(
+    held: SameSeed, clean: Tensor, eps: Tensor, value: Tensor, random_value: Tensor, stalled: Tensor
+) -> tuple[str, ...]:
+    """Why a measured value may say less than it seems to, in sentences."""
+    blind = ignores_input(random_value, eps)
+    found = [*diagnose(held, clean), blind]
+    n_stalled = int(stalled.sum())
+    if n_stalled and blind is None:
+        found.append(
+            f"the gradient of G with respect to y was zero at every step for {n_stalled} of {len(eps)} samples: "
+            "nothing was searched there, and a small value is no sign of robustness (a saturated or rounded output?)"
+        )
+    elif float(value.sum()) < NEARLY_RANDOM * float(random_value.sum()):
+        found.append(
+            f"the attack found less ({float(value.mean()):.3g} on average) than one random direction did "
+            f"({float(random_value.mean()):.3g}): take more steps, more seeds, or see attack_evidence"
+        )
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def warn(concerns: tuple[str, ...]) -> None:
+    """Each sentence as a warning of the caller's caller."""
+    for sentence in concerns:
+        warnings.warn(sentence, AttackWarning, stacklevel=3)

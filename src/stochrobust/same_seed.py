@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from stochrobust._arguments import check_count, check_tensor, describe
+from stochrobust._arguments import check_choice, check_count, check_tensor, describe
 from stochrobust.balls import flat
 from stochrobust.estimators import (
+    NORM_STATISTICS,
     Estimator,
+    NormStatistics,
     held_noise,
     module_of,
     noise_devices,
@@ -82,6 +84,7 @@ class SameSeed:
         generator: Randomness = None,
         max_batch: int | None = None,
         first_seed: int = 0,
+        norm_statistics: NormStatistics = "batch",
     ) -> None:
         if not callable(G):
             raise TypeError(f"G must be callable as G(y, z) or G(y), got {describe(G)}")
@@ -102,6 +105,8 @@ class SameSeed:
         self.generators = named_generators(G, self.module)
         rows = len(y) * n_seeds
         step = rows if max_batch is None else check_count("max_batch", max_batch)
+        check_choice("norm_statistics", norm_statistics, NORM_STATISTICS)
+        self.norm_statistics: NormStatistics = norm_statistics
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
     def rows(self, delta: Tensor | None, chunk: slice) -> Tensor:
@@ -115,7 +120,7 @@ class SameSeed:
         # The chunk's own stream: a pass over it sees the same noise however often and in whatever order it is made.
         seed, devices = self._noise
         seed += chunk.start
-        with held_noise(seed, devices), held_generators(seed, self.generators), undisturbed(self.module):
+        with held_noise(seed, devices), held_generators(seed, self.generators), self._undisturbed():
             outputs = self.G(*inputs)
         self._check(outputs, chunk)
         return outputs
@@ -148,7 +153,7 @@ class SameSeed:
         for chunk in self.chunks:
             # The gradient is taken in here too: it may recompute a checkpointed layer.
             with (
-                torch.set_grad_enabled(with_gradient), unsynchronised(self.module), undisturbed(self.module),
+                torch.set_grad_enabled(with_gradient), unsynchronised(self.module), self._undisturbed(),
                 undrawn(self.generators),
             ):  # fmt: skip
                 leaf = delta.detach().requires_grad_(with_gradient)
@@ -166,6 +171,9 @@ class SameSeed:
         """(B * n_seeds,) -> (B,)."""
         return rows.reshape(-1, self.n_seeds).mean(1)
 
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        return undisturbed(self.module, self.norm_statistics)
+
     def _recomputed(self, delta: Tensor, chunk: slice) -> Tensor:
         def change() -> Tensor:
             # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
@@ -182,8 +190,9 @@ class SameSeed:
         else:
             rows = torch.arange(chunk.start, chunk.stop, device=tensor.device)
             expanded = tensor[rows // self.n_seeds]
-        if tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-            return expanded.contiguous(memory_format=torch.channels_last)
+        for ndim, memory_format in ((4, torch.channels_last), (5, torch.channels_last_3d)):
+            if tensor.ndim == ndim and tensor.is_contiguous(memory_format=memory_format):
+                return expanded.contiguous(memory_format=memory_format)
         return expanded
 
     def _check(self, outputs: object, chunk: slice) -> None:

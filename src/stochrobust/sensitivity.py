@@ -11,11 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stochrobust._arguments import check_finite
 from stochrobust.ascent import Method
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball
-from stochrobust.estimators import Estimator
-from stochrobust.measurement import ascend, expanded_reference, finite_outputs, full_length_point, prepare
+from stochrobust.estimators import Estimator, NormStatistics
+from stochrobust.measurement import (
+    ascend,
+    concerns_about,
+    expanded_reference,
+    finite_outputs,
+    full_length_point,
+    prepare,
+    warn,
+)
 from stochrobust.same_seed import SameSeed, autograd_possible, check_delta, out_of_inference, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 
@@ -39,6 +48,7 @@ class Sensitivity:
         stalled: (B,) True where the gradient was zero at every step: nothing was searched, no sign of robustness.
         gain: (B,) ``||change|| / ||delta||_2``; NaN where delta is zero.
         spread: (B,) the outputs' variance at y, summed over elements; NaN for one seed.
+        concerns: why the value may say less than it seems to, in sentences; each is an :class:`AttackWarning` too.
     """
 
     value: Tensor
@@ -54,6 +64,12 @@ class Sensitivity:
     stalled: Tensor
     gain: Tensor
     spread: Tensor
+    concerns: tuple[str, ...] = ()
+
+    @property
+    def agreement(self) -> Tensor:
+        """(B,) the least of the restarts' values over the largest: near 1 where all found the same hill."""
+        return self.restart_values.amin(0) / self.restart_values.amax(0)
 
 
 def sensitivity(
@@ -102,6 +118,10 @@ def sensitivity(
         ValueError: for bad shapes, radii, masks or boxes, or if G returns NaN or infinity, naming the step.
         TypeError: for arguments of a wrong kind.
 
+    Warns:
+        AttackWarning: if the value says less than it seems to, for instance if G ignores y or its seeds, if its output
+            for a sample depends on the rest of the batch, or if the gradient vanished.
+
     Example:
         >>> import torch
         >>> A = torch.diag(torch.tensor([3.0, 1.0]))
@@ -123,9 +143,12 @@ def sensitivity(
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
         value = fresh.change(found.delta, fresh_clean)
+        check_finite("G's output at y + delta", value)
         random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
         norm, length = ball.norm(found.delta), L2().norm(found.delta)
+        concerns = concerns_about(held, clean, eps, value, random_value, found.stalled)
+        warn(concerns)
         return Sensitivity(
             value=value,
             delta=found.delta,
@@ -140,6 +163,7 @@ def sensitivity(
             stalled=found.stalled,
             gain=value.sqrt() / length,
             spread=_spread(clean, n_seeds),
+            concerns=concerns,
         )
 
 
@@ -175,12 +199,14 @@ def same_seed_change(
     module: nn.Module | None = None,
     generator: Randomness = None,
     max_batch: int | None = None,
+    norm_statistics: NormStatistics = "batch",
 ) -> Tensor:
     """``E_Z ||G(y, Z) - G(y + delta, Z)||_2^2`` at a given perturbation: what Eq. 6 maximises.
 
     Args:
         delta: (B, ...) perturbation of y; gradients flow to it.
         G, y, n_seeds, z, sample_z, cond, module, generator, max_batch: as in :func:`sensitivity`.
+        norm_statistics: as in :func:`~stochrobust.robustness_loss`.
 
     Returns:
         (B,), a sum over output elements, differentiable in G's parameters, y and delta.
@@ -197,8 +223,9 @@ def same_seed_change(
     """
     with autograd_possible():
         held = SameSeed(
-            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch
-        )
+            G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch,
+            norm_statistics=norm_statistics,
+        )  # fmt: skip
         delta = out_of_inference(check_delta(delta, y))
         return held.change(delta, held.outputs() if len(held.chunks) == 1 else None)
 

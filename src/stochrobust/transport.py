@@ -12,7 +12,7 @@ from stochrobust.ascent import Found, Method
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball, per_sample
 from stochrobust.estimators import Estimator
-from stochrobust.measurement import ascend, finite_outputs, prepare
+from stochrobust.measurement import ascend, concerns_about, finite_outputs, full_length_point, prepare, warn
 from stochrobust.same_seed import SameSeed, autograd_possible, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 from stochrobust.wasserstein import gaussian_w2_squared, optimal_matching, w2_squared
@@ -36,6 +36,7 @@ class W2Sensitivity:
         held_out: whether the values are on other seeds.
         stalled: (B,) True where both ascents' gradients vanished.
         n_seeds: S; W2 of S points is biased upwards as an estimate of Eq. 4.
+        concerns: as in :class:`~stochrobust.Sensitivity`.
     """
 
     value: Tensor
@@ -48,6 +49,7 @@ class W2Sensitivity:
     held_out: bool
     stalled: Tensor
     n_seeds: int
+    concerns: tuple[str, ...] = ()
 
 
 def w2_sensitivity(
@@ -115,8 +117,12 @@ def w2_sensitivity(
             floor = w2_squared(_points(clean, n_seeds), _points(fresh_clean, n_seeds))
         attacked = finite_outputs(fresh, delta, "at y + delta")
         pair = _points(fresh_clean, n_seeds), _points(attacked, n_seeds)
+        value, stalled = w2_squared(*pair), runs[0].stalled & runs[1].stalled
+        random = fresh.change(full_length_point(ball, centre, radii, generator), fresh_clean)
+        concerns = concerns_about(held, clean, radii, torch.full_like(value, torch.inf), random, stalled)
+        warn(concerns)
         return W2Sensitivity(
-            value=w2_squared(*pair),
+            value=value,
             gelbrich=gaussian_w2_squared(*pair),
             same_seed=(pair[0].double() - pair[1].double()).square().sum(2).mean(1).to(pair[0].dtype),
             floor=floor,
@@ -124,8 +130,9 @@ def w2_sensitivity(
             z=held.z,
             in_sample=in_sample,
             held_out=held.draws_seeds,
-            stalled=runs[0].stalled & runs[1].stalled,
+            stalled=stalled,
             n_seeds=n_seeds,
+            concerns=concerns,
         )
 
 

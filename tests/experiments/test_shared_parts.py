@@ -67,6 +67,15 @@ def test_unet_takes_four_seeds_and_uses_each() -> None:
     robustness_loss(UNet(4), torch.rand(2, 3, 16, 16), eps=0.5, n_seeds=2).backward()
 
 
+def test_a_unet_without_normalisation_has_biases_and_keeps_samples_apart() -> None:
+    net, y = UNet(4, norm=False), torch.rand(2, 3, 16, 16)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in net.modules())
+    assert all(layer.bias is not None for layer in net.modules() if isinstance(layer, nn.Conv2d))
+    z = net.sample_z(y)
+    alone = net(y[:1], (z[0][:1], z[1][:1], z[2][:1], z[3][:1]))
+    torch.testing.assert_close(alone, net(y, z)[:1])
+
+
 def test_files_are_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "deep" / "file.json"
     runs.write_json(path, {"a": 1})

@@ -1,0 +1,1 @@
+"""The suite of networks on which attacks are compared."""
