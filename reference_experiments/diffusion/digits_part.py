@@ -176,7 +176,7 @@ def hidden_beside_explicit(sampler: DiffusionSampler, y: Tensor, part: DigitPart
 
 
 def memory(denoiser: Denoiser, y: Tensor, part: DigitPart) -> list[dict[str, Any]]:
-    """Bytes held at most, and seconds, for one gradient with respect to y; without and with checkpointed steps."""
+    """Bytes held at most, and processor seconds, for one gradient with respect to y; without and with checkpointed steps."""
     rows: list[dict[str, Any]] = []
     for steps in part.memory_steps:
         for recompute in (False, True):
@@ -187,9 +187,9 @@ def memory(denoiser: Denoiser, y: Tensor, part: DigitPart) -> list[dict[str, Any
                 leaf = y.clone().requires_grad_()
                 return torch.autograd.grad(G(leaf, z).square().sum(), leaf)[0]
 
-            start = time.perf_counter()
+            start = time.process_time()
             found = gradient()
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             with PeakMemory() as meter:
                 gradient()
             rows.append(

@@ -27,7 +27,7 @@ class Preset:
     disk: DiskPart
 
 
-_TINY, _SHORT = FitConfig(4, batch=8, width=8, every=2), PGD(1)
+_TINY, _SHORT = FitConfig(4, batch=8, width=8, every=2), PGD(3)
 PRESETS = {
     "quick": Preset(
         DigitPart(FitConfig(8000), FitConfig(3000, every=250), DigitTraining()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_stored_gans_are_used_at_their_radius_only() -> None:
 
 
 def test_attacks_on_digits_move_observed_pixels_only() -> None:
-    part = PRESETS["smoke"].digits
+    part = replace(PRESETS["smoke"].digits, attack=PGD(10))
     G = consistent_digit(nn.Linear(16, 48))
     row = digits_part.same_seed(G, some_inputs(3), part, seeded())
     assert row["at_boundary"] == 1
