@@ -176,7 +176,7 @@ def hidden_beside_explicit(sampler: DiffusionSampler, y: Tensor, part: DigitPart
 
 
 def memory(denoiser: Denoiser, y: Tensor, part: DigitPart) -> list[dict[str, Any]]:
-    """Bytes held at most, and processor seconds, for one gradient with respect to y; without and with checkpointed steps."""
+    """Bytes held at most, and processor seconds, for one gradient in y; without and with checkpointed steps."""
     rows: list[dict[str, Any]] = []
     for steps in part.memory_steps:
         for recompute in (False, True):
