@@ -29,7 +29,8 @@ class HiddenNoise(nn.Module):
     A sampler of T steps has a graph of T network passes. ``torch.utils.checkpoint.checkpoint(step, x, noise,
     use_reentrant=False)`` keeps only what goes into each step, and the passes of one step at a time. It computes the
     step again in the backward pass, and draws again what torch's global generators drew in it, but not what other
-    generators did: draw from those outside the step, and pass the noise as its argument.
+    generators did: draw from those outside the step, and pass the noise as its argument. Attacks refuse a step that
+    draws from them; a backward pass of your own, with ``delta=`` given, is not watched.
 
     Args:
         G: any estimator; a submodule if it is an ``nn.Module``, and so is the module of a bound method or a partial.
@@ -95,7 +96,8 @@ def held_generators(seed: int, generators: tuple[torch.Generator, ...]) -> Itera
     before = [generator.get_state() for generator in generators]
     try:
         if generators:
-            seeds = torch.randint(2**62, (len(generators),), generator=torch.Generator().manual_seed(seed))
+            seeder = torch.Generator("cpu").manual_seed(seed)
+            seeds = torch.randint(2**62, (len(generators),), device="cpu", generator=seeder)
             for generator, own_seed in zip(generators, seeds.tolist(), strict=True):
                 generator.manual_seed(own_seed)
         yield
