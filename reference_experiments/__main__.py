@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> None:
         studies.add_parser("demo", help="four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes")
     )
     _add_quality(studies.add_parser("quality", help="the quality metrics on real images, degraded and foreign"))
+    _add_diffusion(studies.add_parser("diffusion", help="diffusion restorers beside GANs: appendices B.2 and F"))
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)
@@ -88,6 +89,22 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         demo(options.preset, options.out, options.seed)
 
     parser.set_defaults(run=run)
+
+
+def _add_diffusion(parser: argparse.ArgumentParser) -> None:
+    from reference_experiments.diffusion.study import PRESETS, run
+
+    parser.add_argument("--preset", choices=PRESETS, default="quick")
+    parser.add_argument("--out", type=Path, help="folder of the results (default: beside this package; smoke: runs/)")
+    parser.add_argument("--seed", type=int, default=0)
+
+    def start(options: argparse.Namespace) -> None:
+        out = options.out or (RESULTS if options.preset == "quick" else RUNS) / "diffusion"
+        run(PRESETS[options.preset], out, options.seed, Record(shell_command()))
+        print((out / "table.md").read_text())
+        print(f"Results: {out}")
+
+    parser.set_defaults(run=start)
 
 
 def _add_quality(parser: argparse.ArgumentParser) -> None:

@@ -60,7 +60,7 @@ def test_every_block_of_the_attacks_page_runs() -> None:
 
 def test_every_block_of_the_training_page_runs() -> None:
     names: dict[str, object] = {}
-    assert run_blocks(TRAINING, names) == 8
+    assert run_blocks(TRAINING, names) == 9
     loss, robustness = names["loss"], names["robustness"]
     assert isinstance(loss, Tensor)
     assert loss > 0

@@ -14,6 +14,7 @@ from stochrobust.consistency import (
 )
 from stochrobust.estimators import Consistent
 from stochrobust.evidence import AttackEvidence, attack_evidence
+from stochrobust.hidden_noise import HiddenNoise
 from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
 from stochrobust.losses import RobustnessLoss, robustness_loss
 from stochrobust.measurement import AttackWarning
@@ -69,6 +70,7 @@ __all__ = [
     "FeatureExtractor",
     "Features",
     "FrechetStatistics",
+    "HiddenNoise",
     "InceptionFeatures",
     "InpaintingProjector",
     "Interval",

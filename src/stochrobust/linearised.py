@@ -12,6 +12,7 @@ from stochrobust._arguments import check_count
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, flat, flat_norm, per_sample, unit
 from stochrobust.estimators import Estimator, undisturbed, unsynchronised
+from stochrobust.hidden_noise import undrawn
 from stochrobust.measurement import finite_outputs, prepare
 from stochrobust.same_seed import SameSeed, autograd_possible
 from stochrobust.seeds import Randomness, SampleZ, Tree, draw_like
@@ -119,7 +120,9 @@ def _product(held: SameSeed, vector: Tensor) -> Tensor:
     """``E_Z[J^T J] v`` per sample; J v is the derivative, with respect to u, of v's product with ``J^T u``."""
     total = torch.zeros_like(vector)
     for chunk in held.chunks:
-        with torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module):
+        with (
+            torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module), undrawn(held.generators)
+        ):  # fmt: skip
             at = torch.zeros_like(vector, requires_grad=True)
             outputs = held.rows(at, chunk)
             if not outputs.requires_grad:

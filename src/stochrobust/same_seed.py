@@ -23,6 +23,7 @@ from stochrobust.estimators import (
     undisturbed,
     unsynchronised,
 )
+from stochrobust.hidden_noise import held_generators, named_generators, undrawn
 from stochrobust.seeds import (
     Randomness,
     SampleKeys,
@@ -101,6 +102,7 @@ class SameSeed:
         check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major", y.device)
         self.z = out_of_inference(z)
         self._noise = draw_seed(generator, len(y), first_seed), noise_devices(self.module, y)
+        self.generators = named_generators(G, self.module)
         rows = len(y) * n_seeds
         step = rows if max_batch is None else check_count("max_batch", max_batch)
         check_choice("norm_statistics", norm_statistics, NORM_STATISTICS)
@@ -117,7 +119,8 @@ class SameSeed:
             inputs.append(tree_map(lambda leaf: self._expanded(leaf, chunk), self.cond))
         # The chunk's own stream: a pass over it sees the same noise however often and in whatever order it is made.
         seed, devices = self._noise
-        with held_noise(seed + chunk.start, devices), self._undisturbed():
+        seed += chunk.start
+        with held_noise(seed, devices), held_generators(seed, self.generators), self._undisturbed():
             outputs = self.G(*inputs)
         self._check(outputs, chunk)
         return outputs
@@ -149,7 +152,10 @@ class SameSeed:
         changes, gradient = [], torch.zeros_like(delta)
         for chunk in self.chunks:
             # The gradient is taken in here too: it may recompute a checkpointed layer.
-            with torch.set_grad_enabled(with_gradient), unsynchronised(self.module), self._undisturbed():
+            with (
+                torch.set_grad_enabled(with_gradient), unsynchronised(self.module), self._undisturbed(),
+                undrawn(self.generators),
+            ):  # fmt: skip
                 leaf = delta.detach().requires_grad_(with_gradient)
                 attacked = self.rows(leaf, chunk)
                 if pair is not None and whole:
