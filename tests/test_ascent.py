@@ -305,6 +305,8 @@ def test_a_random_search_by_keys_belongs_to_the_sample() -> None:
     whole = maximise(BOWL, L2(), RandomSearch(20), Y, EPS, generator=SampleKeys([4, 5, 6]))
     alone = maximise(BOWL, L2(), RandomSearch(20), Y[1:2], EPS[1:2], generator=SampleKeys([5]))
     assert torch.equal(whole.delta[1:2], alone.delta)
+    longer = maximise(BOWL, L2(), RandomSearch(300), Y, EPS, generator=SampleKeys([4, 5, 6]))
+    torch.testing.assert_close(longer.value, 4 * EPS.square(), rtol=1e-2, atol=0)  # each trial has its own direction
 
 
 def test_a_dense_search_is_the_true_maximum_on_a_line_and_in_the_plane() -> None:
@@ -321,6 +323,8 @@ def test_a_dense_search_is_the_true_maximum_on_a_line_and_in_the_plane() -> None
     both = maximise(hills, Linf(), DenseSearch(101), torch.zeros(2, 2, dtype=torch.float64), EPS[:2])
     torch.testing.assert_close(both.value, 2 * exact.expand(2), rtol=1e-3, atol=0)
     assert both.delta.shape == (2, 2)
+    boxed = maximise(hills, L2(box=(-1.0, 0.1)), DenseSearch(101), y, EPS[:2])
+    assert (boxed.delta <= 0.1 + 1e-12).all()
 
 
 @pytest.mark.parametrize(
