@@ -63,13 +63,14 @@ class Record:
 
     def __init__(self, command: str) -> None:
         self.command = command
+        self._revision = revision()  # now: results written on the way are changes of ours
         self._start = time.monotonic()
 
     def finished(self, device: torch.device | str, **further: Any) -> dict[str, Any]:
         """The record as JSON, with the time since it was begun."""
         return {
             "command": self.command,
-            "revision": revision(),
+            "revision": self._revision,
             "hardware": hardware(device),
             "python": platform.python_version(),
             "torch": torch.__version__,

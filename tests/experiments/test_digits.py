@@ -152,13 +152,15 @@ def test_sentences_when_the_figures_are_as_in_the_paper() -> None:
         frechet=(0.4, 0.42, 0.5, 1.5),
         std=(0.002, 0.1, 0.0, 0.0),
         robustness_evaluation=(10.0, 26.0, 9.0, 25.5),
+        robustness_paper=(11.0, 31.0, 9.5, 28.0),
     )
-    deterministic, stochastic, gained, compared, variety = sentences(rows)
+    deterministic, stochastic, gained, compared, flattered, variety = sentences(rows)
     assert "takes 90 % of its recall (0.40 -> 0.04)" in deterministic
     assert "multiplies its Fréchet distance by 3.0 (0.50 -> 1.50)" in deterministic
     assert "raises its recall (0.50 -> 0.60) and raises its Fréchet distance by 5 %" in stochastic
     assert "gains the stochastic GAN 16.0 dB (10.0 -> 26.0 dB) and gains the deterministic GAN 16.5 dB" in gained
     assert "as robust as" in compared
+    assert "more robust than the stronger one does, by 0.5 to 5.0 dB; of the two robust GANs the same is" in flattered
     assert "has collapsed" in variety
     assert "50.0 times as high (0.100 against 0.002)" in variety
 
@@ -169,14 +171,16 @@ def test_sentences_when_the_figures_fall_the_other_way() -> None:
         frechet=(0.4, 0.2, 0.5, 0.5),
         std=(0.1, 0.05, 0.0, 0.0),
         robustness_evaluation=(10.0, 9.0, 9.0, 20.0),
+        robustness_paper=(11.0, 22.0, 10.0, 21.0),
     )
-    deterministic, stochastic, gained, compared, variety = sentences(rows)
+    deterministic, stochastic, gained, compared, flattered, variety = sentences(rows)
     assert "leaves its recall as it was" in deterministic
     assert "leaves its Fréchet distance as it was" in deterministic
     assert "takes 80 % of its recall" in stochastic
     assert "lowers its Fréchet distance by 50 %" in stochastic
     assert "loses the stochastic GAN 1.0 dB" in gained
     assert "less robust than" in compared
+    assert "by 1.0 to 13.0 dB; of the two robust GANs another is ahead" in flattered
     assert "has not collapsed" in variety
     assert "0.5 times as high" in variety
 
