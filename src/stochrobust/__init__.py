@@ -1,5 +1,7 @@
 """Metrics and a regularizer for robust stochastic image restoration."""
 
+from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
+from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
 from stochrobust.ascent import EVALUATION, PAPER, PAPER_TOY, PGD, AdamAscent
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
@@ -81,14 +83,17 @@ __all__ = [
     "adversarial_input_psnr",
     "consistency_psnr",
     "density_coverage",
+    "diversity_sensitive_loss",
     "eps_from_psnr",
     "extract_features",
     "frechet_distance",
     "gaussian_w2_squared",
     "interval_by_halves",
     "interval_of_mean",
+    "jacobian_penalty",
     "kernel_distance",
     "mean_sensitivity",
+    "mode_seeking_loss",
     "per_pixel_std",
     "prdc",
     "precision_recall",
@@ -100,6 +105,8 @@ __all__ = [
     "same_seed_change",
     "sensitivity",
     "sliced_w2_squared",
+    "spectral_penalty",
+    "std_reward_loss",
     "summarize_psnr",
     "w2_bracket",
     "w2_distance",
