@@ -361,6 +361,32 @@ def test_chunks_equal_the_whole(loss: Callable[..., Tensor], max_batch: int) -> 
     assert max(sizes[1:]) <= max_batch
 
 
+@each_diversity
+def test_chunks_are_made_again_in_the_backward_pass(loss: Callable[..., Tensor]) -> None:
+    model, y, z = SmallNet().eval(), torch.randn(3, 4), torch.randn(6, 4)
+    calls = []
+
+    def G(y: Tensor, z: Tensor) -> Any:
+        calls.append(len(y))
+        return model(y, z)
+
+    value = loss(G, y, 2, z=z, max_batch=4)
+    assert calls == [4, 2]
+    value.backward()
+    assert sorted(calls) == [2, 2, 4, 4]
+
+
+@each_diversity
+def test_chunks_under_autocast(loss: Callable[..., Tensor]) -> None:
+    model, y, z = nn.Bilinear(4, 4, 4), torch.randn(8, 4), torch.randn(16, 4)
+    head = nn.Linear(4, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        values = [loss(lambda y, z: head(model(y, z) + y), y, 2, z=z, max_batch=most) for most in (None, 5)]
+    torch.testing.assert_close(*values)
+    for a, b in zip(*(gradients(head, value) for value in values), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-2, atol=1e-3)
+
+
 @each
 def test_the_module_behind_a_closure_is_left_alone_if_it_is_named(loss: Callable[..., Tensor]) -> None:
     model, y, z = SmallNet(), torch.randn(3, 4), torch.randn(6, 4)
