@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from stochrobust._arguments import describe
 from stochrobust.balls import flat
 from stochrobust.estimators import Estimator
-from stochrobust.same_seed import SameSeed, autograd_possible, working
+from stochrobust.same_seed import SameSeed, working
 from stochrobust.seeds import Randomness, SampleZ, Tree, tree_tensors
 
 TINY = 1e-5
@@ -59,10 +59,9 @@ def mode_seeking_loss(
 
     Source: Mao et al., Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis, CVPR 2019.
     """
-    with autograd_possible():
-        held = _held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch)
-        ratio = _distances(_samples(held)).mean() / _seed_distances(held, "mode_seeking_loss").mean()
-        return 1 / (ratio + TINY)
+    held = _held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch)
+    ratio = _distances(_samples(held)).mean() / _seed_distances(held, "mode_seeking_loss").mean()
+    return 1 / (ratio + TINY)
 
 
 def diversity_sensitive_loss(
@@ -108,10 +107,9 @@ def diversity_sensitive_loss(
         raise TypeError(f"tau must be a real number, got {describe(tau)}")
     if not tau > 0:
         raise ValueError(f"tau must be positive, got {tau!r}")
-    with autograd_possible():
-        held = _held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch)
-        ratios = _distances(_samples(held)) / (_seed_distances(held, "diversity_sensitive_loss") + TINY)
-        return -ratios.clamp(max=float(tau)).mean()
+    held = _held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch)
+    ratios = _distances(_samples(held)) / (_seed_distances(held, "diversity_sensitive_loss") + TINY)
+    return -ratios.clamp(max=float(tau)).mean()
 
 
 def std_reward_loss(
@@ -161,11 +159,10 @@ def std_reward_loss(
     Source: Bendel, Ahmad and Schniter, A Regularized Conditional GAN for Posterior Sampling in Image Recovery Problems,
     NeurIPS 2023 (the authors' code takes ``torch.std`` instead, whose gradient at 0 is not finite).
     """
-    with autograd_possible():
-        samples = _samples(_held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch))
-        beta = math.sqrt(2 / (math.pi * n_seeds * (n_seeds + 1)))
-        unbiased = math.sqrt(math.pi * n_seeds / (2 * (n_seeds - 1)))  # times P, as the mean below divides by it
-        return -beta * unbiased * (samples - samples.mean(1, keepdim=True)).abs().mean()
+    samples = _samples(_held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch))
+    beta = math.sqrt(2 / (math.pi * n_seeds * (n_seeds + 1)))
+    unbiased = math.sqrt(math.pi * n_seeds / (2 * (n_seeds - 1)))  # times P, as the mean below divides by it
+    return -beta * unbiased * (samples - samples.mean(1, keepdim=True)).abs().mean()
 
 
 def _held(

@@ -36,7 +36,7 @@ def jacobian_penalty(
 
     Args:
         G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; left as it was, as by
-            ``robustness_loss``. It is differentiated twice, which some fused kernels (of attention, say) cannot do.
+            ``robustness_loss``. It is differentiated twice, which compiled modules and some fused kernels cannot do.
         y: (B, ...) degraded inputs, floating point.
         n_seeds: seeds per input.
         n_projections: directions v per row (the paper: 1); each costs a backward pass and its derivative.
