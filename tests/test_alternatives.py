@@ -139,6 +139,12 @@ def test_more_projections_come_closer_to_the_frobenius_norm() -> None:
     assert errors[1] < errors[0] / 10
 
 
+def test_projections_drawn_by_keys_differ_from_each_other() -> None:
+    G, y = Linear.with_singular_values([4.0, 1.0, 0.1]), torch.zeros(1, 3).double()
+    one, two = (jacobian_penalty(G, y, n_projections=n, generator=SampleKeys([0])) for n in (1, 2))
+    assert number(one) != pytest.approx(number(two))
+
+
 def test_the_spectral_penalty_is_the_largest_singular_value_squared() -> None:
     G = Linear.with_singular_values([3.0, 2.0, 1.0])
     assert number(spectral_penalty(G, torch.randn(5, 3).double(), 2, steps=40)) == pytest.approx(9)

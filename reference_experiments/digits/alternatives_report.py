@@ -70,7 +70,7 @@ def report(
         f"seed(s). Cost: arithmetic of the term and its backward pass per training step, in forward passes of the "
         f"batch, the GAN's own not counted; seeds and interval are set to make it equal. The weight of each, of "
         f"three tried: {rule}. {settings.n_choosing} validation digits choose; the others, with the same networks, "
-        f"make the table. Compared: {COMPARED}."
+        f"make the table. L1 alone among these terms sees the true digits of its inputs. Compared: {COMPARED}."
     )
     made = f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, {record['seconds']} s."
     return (

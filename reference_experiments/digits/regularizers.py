@@ -66,7 +66,9 @@ def terms(config: DigitTraining, attack: Any) -> dict[str, Term]:
         "spectral": Term("Spectral penalty", _plain(spectral_penalty), (0.01, 0.03, 0.1)),
         "jacobian": Term("Jacobian penalty", _plain(jacobian_penalty), (0.001, 0.003, 0.01)),
         "mode_seeking": Term("Mode seeking (MSGAN)", _plain(mode_seeking_loss), (0.001, 0.01, 0.1), 2),
-        "diversity_sensitive": Term("Diversity sensitive (DSGAN)", _plain(diversity_sensitive_loss), (0.3, 1.0, 3.0), 2),
+        "diversity_sensitive": Term(
+            "Diversity sensitive (DSGAN)", _plain(diversity_sensitive_loss), (0.3, 1.0, 3.0), 2
+        ),
         "std_reward": Term("L1 and std reward (rcGAN)", l1_and_std_reward, (1.0, 10.0, 100.0), 2),
     }
 
