@@ -22,6 +22,7 @@ from stochrobust import (
     std_reward_loss,
 )
 from tests.problems import FourSeeds, Linear, SmallNet, normal_z
+from tests.processes import in_two_processes
 
 DIVERSITY: dict[str, Callable[..., Tensor]] = {
     "mode seeking": mode_seeking_loss,
@@ -464,6 +465,48 @@ def test_checkpointed_layers_are_differentiated_twice(loss: Callable[..., Tensor
     for a, b in zip(gradients(plain, values[0]), gradients(again, values[1]), strict=True):
         if a is not None and b is not None:
             torch.testing.assert_close(a, b)
+
+
+@each_jacobian
+def test_a_layer_computed_again_inside_records_nothing(loss: Callable[..., Tensor]) -> None:
+    model = SmallNet(recompute=True)
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    loss(model, torch.randn(3, 4), 2)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+
+# -- distributed -------------------------------------------------------------------------------------------------------
+
+
+def _training_step(G: nn.Module, loss: Callable[..., Tensor], rank: int) -> None:
+    """A term of the caller's own and a regularizer, on one rank's half of the batch."""
+    numbers = torch.Generator().manual_seed(rank)
+    y = torch.randn(4, 4, generator=numbers, dtype=torch.float64)
+    z = torch.randn(8, 4, generator=numbers, dtype=torch.float64)
+    (G(y, z[::2]).square().mean() + loss(G, y, 2, z=z, generator=numbers)).backward()
+
+
+def _gradients_in_ddp(rank: int) -> list[list[Any]]:
+    found = []
+    for loss in ALL.values():
+        torch.manual_seed(7)
+        model = SmallNet(norm=False).double()
+        _training_step(nn.parallel.DistributedDataParallel(model), loss, rank)
+        found.append([parameter.grad.tolist() for parameter in model.parameters() if parameter.grad is not None])
+    return found
+
+
+@pytest.mark.distributed
+@pytest.mark.slow
+def test_two_processes_give_the_mean_of_their_gradients() -> None:
+    for loss, found in zip(ALL.values(), in_two_processes(_gradients_in_ddp), strict=True):
+        torch.manual_seed(7)
+        model = SmallNet(norm=False).double()
+        for rank in range(2):
+            _training_step(model, loss, rank)
+        for gradient, parameter in zip(found, model.parameters(), strict=True):
+            assert parameter.grad is not None
+            torch.testing.assert_close(torch.tensor(gradient, dtype=torch.float64), parameter.grad / 2)
 
 
 # -- bad input ---------------------------------------------------------------------------------------------------------

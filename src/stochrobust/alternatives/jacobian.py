@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stochrobust._arguments import check_count
 from stochrobust.balls import flat, unit
-from stochrobust.estimators import Estimator, undisturbed, unsynchronised
+from stochrobust.estimators import Estimator, undisturbed
 from stochrobust.same_seed import SameSeed, autograd_possible, working
 from stochrobust.seeds import Randomness, SampleZ, Tree, draw_like, repeat
 
@@ -58,7 +58,6 @@ def jacobian_penalty(
     classifier's logits.
     """
     check_count("n_projections", n_projections)
-    recording = torch.is_grad_enabled()
     with autograd_possible():
         shared = SameSeed(G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator)
         held = _row_by_row(shared)
@@ -68,7 +67,7 @@ def jacobian_penalty(
             for i in range(n_projections):
                 normal = draw_like(working(outputs.detach()).reshape(len(y), -1), generator, f"projection {i}")
                 v = unit(normal.reshape(outputs.shape))
-                total = total + _squared(_pull(outputs, delta, v, create_graph=recording)).mean()
+                total = total + _squared(_pull(outputs, delta, v, create_graph=True)).mean()
         return total * (outputs[0].numel() / n_projections)
 
 
@@ -116,7 +115,6 @@ def spectral_penalty(
     NeurIPS 2020; there of a classifier's logits, and not squared.
     """
     check_count("steps", steps)
-    recording = torch.is_grad_enabled()
     with autograd_possible():
         held = SameSeed(G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator)
         with _differentiating(held):
@@ -128,8 +126,7 @@ def spectral_penalty(
             for step in range(steps):
                 pushed = _push(pulled, w, v)
                 u = unit(working(pushed).reshape(len(y), -1)).reshape(outputs.shape)
-                last = step == steps - 1
-                product = _pull(outputs, delta, u, create_graph=last and recording)
+                product = _pull(outputs, delta, u, create_graph=step == steps - 1)
                 v = unit(product.detach())
         return _squared(product).mean() / n_seeds
 
@@ -137,7 +134,7 @@ def spectral_penalty(
 @contextmanager
 def _differentiating(held: SameSeed) -> Iterator[None]:
     """Derivatives can be taken, and a layer that is computed again for one leaves the module as it was."""
-    with torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module):
+    with torch.enable_grad(), undisturbed(held.module):
         yield
 
 
@@ -173,8 +170,8 @@ def _push(pulled: Tensor, w: Tensor, tangent: Tensor) -> Tensor:
     """``J tangent``, given ``pulled = J^T w``."""
     if not pulled.requires_grad:
         return torch.zeros_like(w)
-    (product,) = torch.autograd.grad(pulled, w, tangent, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(w) if product is None else product
+    (product,) = torch.autograd.grad(pulled, w, tangent, retain_graph=True)
+    return product
 
 
 def _squared(rows: Tensor) -> Tensor:
