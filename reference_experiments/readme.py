@@ -37,6 +37,7 @@ Below is what came out here, each part with the command, revision, hardware and 
 
 PARTS = (
     ("toy-quick", "The toy study, scaled down", "table.md"),
+    ("toy-quick-training", "The same, robustified with the library's own attack of two gradients", "table.md"),
     ("toy-paper", "The toy study with the published settings", "table.md"),
     ("toy-readings", "The toy study: what the paper leaves open", "readings.md"),
     ("demo", "The demo: digits completed from their bottom quarter", "table.md"),

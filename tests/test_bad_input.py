@@ -13,6 +13,7 @@ from torch import Tensor
 from stochrobust import (
     L2,
     PGD,
+    DenseSearch,
     Linf,
     RobustnessLoss,
     SampleKeys,
@@ -121,9 +122,35 @@ def test_right_arguments_pass(entry: Callable[..., Any]) -> None:
 
 @pytest.mark.parametrize("call", [robustness_loss, sensitivity])
 @pytest.mark.parametrize("attack", ["pgd", PGD])
-def test_an_attack_is_an_ascent(call: Callable[..., Any], attack: Any) -> None:
-    with pytest.raises(TypeError, match=r"attack must be an ascent such as PGD\(\)"):
+def test_an_attack_is_an_attack(call: Callable[..., Any], attack: Any) -> None:
+    with pytest.raises(TypeError, match=r"attack must be an attack such as PGD\(\)"):
         call(identity, Y, 0.1, attack=attack)
+
+
+@pytest.mark.parametrize("call", [robustness_loss, sensitivity, w2_sensitivity])
+def test_a_start_at_zero_moves_nothing_and_is_refused(call: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"attack must not have start='zero' without reference=.* got PGD"):
+        call(identity, Y, 0.1, attack=PGD(2, start="zero"))
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "message"),
+    [
+        (0.5, TypeError, "reference must be a torch.Tensor"),
+        (torch.ones(2, 4), ValueError, r"reference must be a \(2, 3\) tensor .* like x_hat, got .* \(2, 4\)"),
+        (torch.full((2, 3), torch.nan), ValueError, "reference must be finite, got 6 NaN"),
+    ],
+)
+def test_a_reference_is_like_an_output(reference: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        sensitivity(identity, Y, 0.1, attack=PGD(2), reference=reference)
+
+
+def test_a_dense_search_is_for_small_inputs() -> None:
+    with pytest.raises(
+        ValueError, match=r"y must have at most 3 elements per sample for a DenseSearch, got .* \(2, 4\)"
+    ):
+        sensitivity(identity, torch.ones(2, 4), 0.1, attack=DenseSearch(3))
 
 
 class ShapeShifter:

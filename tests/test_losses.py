@@ -8,7 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stochrobust import L2, PGD, AdamAscent, Linf, RobustnessLoss, robustness_loss, same_seed_change
+from stochrobust import (
+    L2,
+    PAPER,
+    PGD,
+    TRAINING,
+    AdamAscent,
+    Linf,
+    RobustnessLoss,
+    SphereAscent,
+    robustness_loss,
+    same_seed_change,
+)
 from tests.problems import FourSeeds, Linear, SmallNet, naive_change, normal_z
 
 
@@ -48,12 +59,19 @@ def test_loss_at_a_given_delta_is_the_naive_change(max_batch: int | None) -> Non
         torch.testing.assert_close(ours, naive)
 
 
-def test_default_attack_is_the_papers() -> None:
+def test_default_attack_is_two_gradients_of_the_sphere_ascent() -> None:
     net, y = SmallNet().eval(), torch.randn(5, 4)
     by_default = robustness_loss(net, y, 0.5, 3, generator=generator())
+    assert SphereAscent(steps=2, keep="last") == TRAINING
+    assert by_default == robustness_loss(net, y, 0.5, 3, attack=TRAINING, generator=generator())
+    assert by_default != robustness_loss(net, y, 0.5, 3, attack=SphereAscent(3, keep="last"), generator=generator())
+
+
+def test_the_papers_attack_is_five_adam_steps_of_size_one() -> None:
+    net, y = SmallNet().eval(), torch.randn(5, 4)
     spelled = robustness_loss(net, y, 0.5, 3, attack=AdamAscent(5, lr=1.0, keep="last"), generator=generator())
-    assert by_default == spelled
-    assert by_default != robustness_loss(net, y, 0.5, 3, attack=AdamAscent(4, lr=1.0), generator=generator())
+    assert spelled == robustness_loss(net, y, 0.5, 3, attack=PAPER, generator=generator())
+    assert spelled != robustness_loss(net, y, 0.5, 3, attack=AdamAscent(4, lr=1.0), generator=generator())
 
 
 def test_the_loss_is_a_lower_bound_of_the_maximum_and_a_stronger_attack_comes_closer() -> None:
@@ -147,12 +165,13 @@ def test_chunks_bound_the_rows_of_every_call() -> None:
     assert max(seen) == 4
 
 
-def test_passes_are_those_of_the_floor() -> None:
-    # 1 clean + 5 in the ascent + 1 attacked; nothing is computed twice.
+@pytest.mark.parametrize(("attack", "gradients"), [(TRAINING, 2), (PAPER, 5)])
+def test_passes_are_those_of_the_floor(attack: Any, gradients: int) -> None:
+    # 1 clean + those of the ascent + 1 attacked; nothing is computed twice.
     net, seen = SmallNet(), []
     net.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
-    robustness_loss(net, torch.randn(5, 4), 0.5, 3).backward()
-    assert seen == [True] * 7
+    robustness_loss(net, torch.randn(5, 4), 0.5, 3, attack=attack).backward()
+    assert seen == [True] * (gradients + 2)
 
 
 def test_one_training_step_lowers_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from stochrobust import (
+    IFGSM,
     L2,
     PGD,
     AdamAscent,
@@ -80,8 +82,9 @@ def test_one_radius_per_sample() -> None:
 def test_a_seed_blind_estimator_gives_the_deterministic_answer(n_seeds: int) -> None:
     problem = Linear.with_singular_values([2.0, 1.0, 0.5])
     y = torch.zeros(2, 3, dtype=torch.float64)
-    blind = sensitivity(lambda y, z: y @ problem.A.T, y, 0.3, n_seeds, sample_z=normal_z(2))
-    plain = sensitivity(lambda y: y @ problem.A.T, y, 0.3)
+    start = SampleKeys(range(2))
+    blind = sensitivity(lambda y, z: y @ problem.A.T, y, 0.3, n_seeds, sample_z=normal_z(2), generator=start)
+    plain = sensitivity(lambda y: y @ problem.A.T, y, 0.3, generator=start)
     torch.testing.assert_close(blind.value, plain.value)
 
 
@@ -145,6 +148,41 @@ def test_samples_may_be_swapped_with_their_seeds(net: SmallNet) -> None:
     y, z, delta = torch.randn(2, 4).double(), torch.randn(6, 4).double(), torch.randn(2, 4).double()
     swapped = same_seed_change(net, y.flip(0), delta.flip(0), 3, z=torch.cat([z[3:], z[:3]]))
     torch.testing.assert_close(swapped, same_seed_change(net, y, delta, 3, z=z).flip(0))
+
+
+# -- what the outputs are driven away from -----------------------------------------------------------------------------
+
+
+def test_a_reference_is_what_the_attack_climbs_away_from_and_not_what_is_reported() -> None:
+    # Away from x = 10 the outputs of G(y) = y fall; away from their own values either way is as good.
+    y, x = torch.zeros(20, 1), torch.full((20, 1), 10.0)
+    found = sensitivity(lambda y: y, y, 0.5, attack=PGD(3), reference=x)
+    torch.testing.assert_close(found.delta, torch.full((20, 1), -0.5))
+    torch.testing.assert_close(found.value, torch.full((20,), 0.25))
+    torch.testing.assert_close(found.in_sample, found.value)
+    torch.testing.assert_close(found.restart_values, torch.full((1, 20), 10.5**2))
+    own = sensitivity(lambda y: y, y, 0.5, attack=PGD(3))
+    assert own.delta.min() < -0.499
+    assert own.delta.max() > 0.499
+
+
+def test_a_reference_belongs_to_each_sample_and_serves_all_its_seeds() -> None:
+    x = torch.tensor([[10.0], [-10.0]])
+    found = sensitivity(lambda y, z: y + 0.01 * z, torch.zeros(2, 1), 0.5, 3, sample_z=normal_z(1), reference=x)
+    torch.testing.assert_close(found.delta, torch.tensor([[-0.5], [0.5]]))
+
+
+def test_the_released_ifgsm_starts_at_zero_and_leaves_the_ground_truth() -> None:
+    # 50 sign steps of alpha / 50 on a linear map travel exactly alpha along the signs.
+    released = PGD(50, step=1 / 50, keep="last", start="zero")
+    y = torch.full((1, 3), 0.5, dtype=torch.float64)
+    weights = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+    found = sensitivity(
+        lambda y: (y * weights).sum(1, keepdim=True), y, 8 / 255, attack=released, ball=Linf(box=(0.0, 1.0)),
+        reference=torch.full((1, 1), -5.0, dtype=torch.float64),
+    )  # fmt: skip
+    torch.testing.assert_close(found.delta, 8 / 255 * weights.sign()[None], rtol=1e-12, atol=0)
+    assert replace(IFGSM, start="zero") == released
 
 
 # -- what an estimator may look like -----------------------------------------------------------------------------------
@@ -257,7 +295,8 @@ def test_ball_mask_and_box_reach_the_attack() -> None:
 def test_attack_reaches_the_ascent(net: SmallNet) -> None:
     y = torch.randn(2, 4).double()
     assert sensitivity(net, y, 0.5, 1, attack=PGD(3, restarts=4)).restart_values.shape == (4, 2)
-    assert sensitivity(net, y, 0.5, 1, attack=PGD(3)).trace.shape == (4, 2)
+    assert sensitivity(net, y, 0.5, 1, attack=PGD(3, keep="last")).trace.shape == (4, 2)
+    assert sensitivity(net, y, 0.5, 1, attack=PGD(3)).trace.shape == (5, 2)  # and the best one's mirror image
 
 
 def test_mean_is_the_mean(net: SmallNet) -> None:

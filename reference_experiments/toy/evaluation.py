@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reference_experiments.toy.data import disk, disk_posterior, half_height, sine_estimator, uniform
 from reference_experiments.toy.training import ToyEstimator
-from stochrobust import PAPER_TOY, precision_recall, sensitivity, w2_squared
+from stochrobust import EVALUATION, PAPER_TOY, precision_recall, sensitivity, w2_squared
 
 Conditional = Callable[[Tensor], Tensor]
 """``draws(y) -> x_2``: (n,) inputs to (n, S) outputs, one column per seed, the same seeds at every call."""
@@ -90,7 +90,7 @@ def evaluate_gan(
         generator: source of everything drawn.
         n_seeds: seeds per input, where the estimator takes any.
         n_validation: inputs of the 4-step attack (the paper: 10,000).
-        n_inputs: inputs of the exhaustive search.
+        n_inputs: inputs of the exhaustive search and of the strong attack.
         n_draws: draws of 1000 outputs for precision and recall.
     """
     stochastic = estimator.sample_z is not None
@@ -99,6 +99,9 @@ def evaluate_gan(
         estimator, y, eps, n_seeds if stochastic else 1, attack=PAPER_TOY, generator=generator, max_batch=25_000
     )
     few = y[:n_inputs, 0]
+    strong = sensitivity(
+        estimator, y[:n_inputs], eps, n_seeds if stochastic else 1, attack=EVALUATION, generator=generator
+    )
     z = quantiles(n_seeds, law) if stochastic else None
     draws = conditional(estimator, z)
     found = maxima(draws, few, eps)
@@ -108,6 +111,7 @@ def evaluate_gan(
     return {
         "attack": float(attacked.in_sample.mean().sqrt()),
         "attack_on_few": float(attacked.in_sample[:n_inputs].mean().sqrt()),
+        "strong_on_few": float(strong.in_sample.mean().sqrt()),
         "same_seed": found.same_seed,
         "w2": found.w2,
         "std": float(draws(few).std(1).mean()) if stochastic else 0.0,

@@ -15,7 +15,9 @@ from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
 from reference_experiments.networks.mlp import MLPs
 from reference_experiments.runs import load_checkpoint, save_checkpoint
 from reference_experiments.toy.data import disk
-from stochrobust import PAPER_TOY, robustness_loss
+from stochrobust import PAPER_TOY, TRAINING, AdamAscent, SphereAscent, robustness_loss
+
+ATTACKS: dict[str, AdamAscent | SphereAscent] = {"paper": PAPER_TOY, "training": TRAINING}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ToyTraining:
         batch: samples per step (open).
         n_seeds: seeds per sample in the robustness loss.
         eps: radius of the attack.
+        attack: the robustness loss's: the paper's four Adam steps, or the library's default of two gradients.
         r1: coefficient of the critic's gradient penalty, without 1/2 (open: the printed 10 may include 1/2).
         lr: learning rate of both Adams, with betas (0, 0.9).
         width: of the four hidden layers of both networks (Table 2).
@@ -48,6 +51,7 @@ class ToyTraining:
     batch: int = 64
     n_seeds: int = 50
     eps: float = 1e-3
+    attack: Literal["paper", "training"] = "paper"
     r1: float = 10.0
     lr: float = 1e-4
     width: int = 512
@@ -175,8 +179,9 @@ def _step(
     if config.weight and step % config.every == config.every - 1:
         n_seeds = config.n_seeds if config.stochastic else 1
         robustness = models * robustness_loss(
-            estimator, y, config.eps, n_seeds, attack=PAPER_TOY, reduction=config.reduction, generator=generator
-        )
+            estimator, y, config.eps, n_seeds, attack=ATTACKS[config.attack], reduction=config.reduction,
+            generator=generator,
+        )  # fmt: skip
         losses["robustness"] = robustness
         total = gan + config.weight * robustness
     optimizers[0].zero_grad()

@@ -2,7 +2,7 @@
 
 from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
 from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
-from stochrobust.ascent import EVALUATION, PAPER, PAPER_TOY, PGD, AdamAscent
+from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
 from stochrobust.consistency import (
@@ -15,7 +15,10 @@ from stochrobust.consistency import (
     consistency_psnr,
 )
 from stochrobust.estimators import Consistent
+from stochrobust.evidence import AttackEvidence, attack_evidence
+from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
 from stochrobust.losses import RobustnessLoss, robustness_loss
+from stochrobust.measurement import AttackWarning
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
@@ -39,6 +42,7 @@ from stochrobust.metrics.psnr import (
     summarize_psnr,
 )
 from stochrobust.metrics.realism import realism
+from stochrobust.searches import DenseSearch, RandomSearch
 from stochrobust.seeds import SampleKeys
 from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
 from stochrobust.transport import W2Sensitivity, w2_sensitivity
@@ -47,16 +51,21 @@ from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_d
 __version__ = "0.1.0"
 __all__ = [
     "EVALUATION",
+    "IFGSM",
     "L2",
     "PAPER",
     "PAPER_TOY",
     "PGD",
     "PRDC",
+    "TRAINING",
     "AdamAscent",
+    "AttackEvidence",
+    "AttackWarning",
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
     "Consistent",
+    "DenseSearch",
     "DensityCoverage",
     "EfficientNetLite0Features",
     "FeatureExtractor",
@@ -67,20 +76,24 @@ __all__ = [
     "Interval",
     "KernelDistance",
     "LinearProjector",
+    "LinearisedSensitivity",
     "Linf",
     "ModuleFeatures",
     "PSNRSummary",
     "PerPixelStd",
     "PrecisionRecall",
     "Protocol",
+    "RandomSearch",
     "RobustnessLoss",
     "SampleKeys",
     "Score",
     "Sensitivity",
     "SeparableProjector",
+    "SphereAscent",
     "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
+    "attack_evidence",
     "consistency_psnr",
     "density_coverage",
     "diversity_sensitive_loss",
@@ -92,6 +105,7 @@ __all__ = [
     "interval_of_mean",
     "jacobian_penalty",
     "kernel_distance",
+    "linearised_sensitivity",
     "mean_sensitivity",
     "mode_seeking_loss",
     "per_pixel_std",

@@ -1,133 +1,36 @@
-"""The inner maximisation: start at a random point of a ball; gradient, step, project; keep the last or the best."""
+"""The inner maximisation: start in a ball; gradient, step, project; keep the last or the best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_choice, check_count, check_real, describe
+from stochrobust._arguments import check_choice, check_count, describe
 from stochrobust.balls import Ball, flat_norm, per_sample
 from stochrobust.seeds import Randomness
 
 Keep = Literal["last", "best"]
+Start = Literal["ball", "sphere", "zero"]
 Objective = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 """``objective(delta, with_gradient) -> (value per sample (B,), gradient of their sum or None)``."""
-Move = Callable[[Tensor], Tensor]
-"""``move(gradient) -> step``, with whatever memory the method has."""
-
-
-class Method(Protocol):
-    """How an ascent moves: the number of gradients, restarts, which iterate is kept, and the steps it takes."""
-
-    @property
-    def steps(self) -> int: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def keep(self) -> Keep: ...
-    def mover(self, ball: Ball, eps: Tensor) -> Move: ...
-
-
-@dataclass(frozen=True)
-class AdamAscent:
-    """The paper's attack: Adam steps of absolute size ``lr``, projected on the ball after each (App. E.1, E.2.3).
-
-    Args:
-        steps: gradients per restart, at least 1.
-        lr: Adam's learning rate, in units of y (not of eps).
-        betas: decay of the first and second moments, in [0, 1).
-        restarts: starts; the best one counts.
-        keep: the ``"last"`` iterate, as in the paper, or the ``"best"`` one.
-
-    Example:
-        >>> AdamAscent(steps=4, lr=1e-4)  # the paper's toy
-        AdamAscent(steps=4, lr=0.0001, betas=(0.9, 0.999), restarts=1, keep='last')
-    """
-
-    steps: int = 5
-    lr: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    restarts: int = 1
-    keep: Keep = "last"
-
-    def __post_init__(self) -> None:
-        _check_method(self)
-        check_real("lr", self.lr, minimum=0.0, open_minimum=True)
-        for beta in self.betas:
-            if check_real("betas", beta, minimum=0.0) >= 1:
-                raise ValueError(f"betas must be below 1, got {self.betas}")
-
-    def mover(self, ball: Ball, eps: Tensor) -> Move:
-        """Adam's steps, with fresh moments."""
-        (beta1, beta2), tiny = self.betas, 1e-8
-        first = second = torch.zeros((), device=eps.device)
-        count = 0
-
-        def move(gradient: Tensor) -> Tensor:
-            nonlocal first, second, count
-            count += 1
-            first = first * beta1 + gradient * (1 - beta1)
-            second = second * beta2 + gradient.square() * (1 - beta2)
-            return self.lr * (first / (1 - beta1**count)) / ((second / (1 - beta2**count)).sqrt() + tiny)
-
-        return move
-
-
-@dataclass(frozen=True)
-class PGD:
-    """Projected gradient ascent along the ball's steepest direction: the unit gradient in L2, its sign in Linf.
-
-    Args:
-        steps: gradients per restart, at least 1.
-        step: length of a step in units of eps.
-        restarts: starts; the best one counts.
-        keep: the ``"best"`` iterate or the ``"last"``.
-
-    Example:
-        >>> PGD(steps=20, step=0.5).restarts
-        1
-    """
-
-    steps: int = 50
-    step: float = 1.0
-    restarts: int = 1
-    keep: Keep = "best"
-
-    def __post_init__(self) -> None:
-        _check_method(self)
-        check_real("step", self.step, minimum=0.0, open_minimum=True)
-
-    def mover(self, ball: Ball, eps: Tensor) -> Move:
-        """Steps of fixed length."""
-        return lambda gradient: ball.direction(gradient) * per_sample(self.step * eps, gradient)
-
-
-def _check_method(method: Method) -> None:
-    check_count("steps", method.steps)
-    check_count("restarts", method.restarts)
-    check_choice("keep", method.keep, ("last", "best"))
-
-
-PAPER = AdamAscent(steps=5, lr=1.0, keep="last")
-"""The attack of the paper's image studies (App. E.2.3): 5 Adam steps of size 1, last iterate."""
-PAPER_TOY = AdamAscent(steps=4, lr=1e-4, keep="last")
-"""The attack of the paper's toy study (App. E.1): 4 Adam steps of size 1e-4."""
-EVALUATION = PGD(steps=30, step=1.0, restarts=2, keep="best")
-"""The attack that measurements use by default: 30 normalised-gradient steps of length eps, 2 starts, best iterate."""
+CLEARLY = 1e-3  # by how much a mirror image must be better: where it is equal, rounding is not to decide
+Move = Callable[[Tensor, Tensor], Tensor]
+"""``move(delta, gradient) -> next delta``, to be projected, with whatever memory the method has."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What an ascent found.
+    """What a search found.
 
     Attributes:
         delta: (B, ...) the perturbation kept.
         value: (B,) the objective there; NaN where the last iterate was kept and not scored.
-        trace: (steps + 1, B) the objective along the kept restart; empty where not scored.
+        trace: (steps + 1, B) the objective along the kept restart; empty where not scored. Where the best iterate is
+            kept, one row more: that of its mirror image ``-delta``.
         restart_values: (restarts, B) the value each restart kept; NaN where not scored.
         stalled: (B,) True where the gradient was exactly zero at every step, so that nothing was searched.
     """
@@ -137,6 +40,39 @@ class Found:
     trace: Tensor
     restart_values: Tensor
     stalled: Tensor
+
+
+class GradientMethod(Protocol):
+    """An attack by gradients: where and how often it starts, the steps it takes, which iterate is kept."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def start(self) -> Start: ...
+    @property
+    def keep(self) -> Keep: ...
+    def mover(self, ball: Ball, eps: Tensor) -> Move: ...
+
+
+class Search(Protocol):
+    """An attack of another kind, which asks for values only."""
+
+    @property
+    def steps(self) -> int: ...
+    def search(self, objective: Objective, ball: Ball, y: Tensor, eps: Tensor, generator: Randomness) -> Found: ...
+
+
+Method: TypeAlias = GradientMethod | Search
+
+
+def check_method(method: GradientMethod) -> None:
+    """The settings that all attacks by gradients have."""
+    check_count("steps", method.steps)
+    check_count("restarts", method.restarts)
+    check_choice("keep", method.keep, ("last", "best"))
+    check_choice("start", method.start, ("ball", "sphere", "zero"))
 
 
 def maximise(
@@ -149,12 +85,12 @@ def maximise(
     generator: Randomness = None,
     score: bool = True,
 ) -> Found:
-    """Climb the objective from random points of the ball around y.
+    """Search the ball around y for the largest objective.
 
     Args:
         objective: see :data:`Objective`; samples must not depend on each other.
         ball: where delta may be; projected on after every step.
-        method: how to step, how often, what to keep.
+        method: how to search.
         y: (B, ...) centre, in the precision delta is to have.
         eps: (B,) radii.
         generator: source of the starting points.
@@ -163,41 +99,59 @@ def maximise(
     Returns:
         What was found; never a delta outside the ball.
     """
-    if isinstance(method, type) or not hasattr(method, "mover"):
-        raise TypeError(f"attack must be an ascent such as PGD() or AdamAscent(), got {describe(method)}")
+    if isinstance(method, type) or not (hasattr(method, "mover") or hasattr(method, "search")):
+        raise TypeError(f"attack must be an attack such as PGD() or SphereAscent(), got {describe(method)}")
+    if hasattr(method, "search"):
+        return method.search(objective, ball, y, eps, generator)
     score = score or method.keep == "best" or method.restarts > 1
     runs = [_climb(objective, ball, method, y, eps, generator, score, r) for r in range(method.restarts)]
-    stalled = torch.stack([run.stalled for run in runs]).all(0)
-    if not score:
-        return runs[0]
+    return best_of(runs) if score else runs[0]
+
+
+def best_of(runs: list[Found]) -> Found:
+    """For each sample the run with the largest value."""
     values = torch.stack([run.restart_values[0] for run in runs])
     winner = values.argmax(0)
-    sample = torch.arange(len(y), device=y.device)
-    delta = torch.stack([run.delta for run in runs])[winner, sample]
-    trace = torch.stack([run.trace for run in runs], 1)[:, winner, sample]
-    return Found(delta, values[winner, sample], trace, values, stalled)
+    sample = torch.arange(len(winner), device=winner.device)
+    return Found(
+        delta=torch.stack([run.delta for run in runs])[winner, sample],
+        value=values[winner, sample],
+        trace=torch.stack([run.trace for run in runs], 1)[:, winner, sample],
+        restart_values=values,
+        stalled=torch.stack([run.stalled for run in runs]).all(0),
+    )
+
+
+def starting_point(
+    start: Start, ball: Ball, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start"
+) -> Tensor:
+    """A random point of the ball, the same pushed outwards to its sphere, or zero."""
+    if start == "zero":
+        return torch.zeros_like(y)
+    point = ball.random_point(y, eps, generator, purpose)
+    return point if start == "ball" else ball.project(ball.direction(point) * per_sample(eps, y), y, eps)
 
 
 def _climb(
     objective: Objective,
     ball: Ball,
-    method: Method,
+    method: GradientMethod,
     y: Tensor,
     eps: Tensor,
     generator: Randomness,
     score: bool,
     restart: int,
 ) -> Found:
-    delta = ball.random_point(y, eps, generator, f"start {restart}")
+    delta = starting_point(method.start, ball, y, eps, generator, f"start {restart}")
     move = method.mover(ball, eps)
     best_delta, best = delta, torch.full_like(eps, -torch.inf)
     stalled = eps > 0
     trace = []
 
-    def offer(value: Tensor) -> None:
+    def offer(value: Tensor, margin: float = 0.0) -> None:
         nonlocal best_delta, best
         trace.append(value)
-        better = value > best if method.keep == "best" else torch.ones_like(stalled)
+        better = value > (1 + margin) * best if method.keep == "best" else torch.ones_like(stalled)
         best_delta = torch.where(per_sample(better, delta), delta, best_delta)
         best = torch.where(better, value, best)
 
@@ -207,9 +161,12 @@ def _climb(
         if score:
             offer(value)
         stalled = stalled & (flat_norm(ball.direction(gradient)) == 0)
-        delta = ball.project(delta + move(gradient), y, eps)
+        delta = ball.project(move(delta, gradient), y, eps)
     if not score:
         unknown = torch.full_like(eps, torch.nan)
         return Found(delta, unknown, unknown.new_empty(0, len(y)), unknown[None], stalled)
     offer(objective(delta, False)[0])
+    if method.keep == "best":  # near zero the objective is even: the other side is as good, or better
+        delta = ball.project(-best_delta, y, eps)
+        offer(objective(delta, False)[0], margin=CLEARLY)
     return Found(best_delta, best, torch.stack(trace), best[None], stalled)

@@ -13,6 +13,7 @@ from stochrobust._arguments import describe
 from stochrobust.seeds import Randomness, draw_like
 
 Bound: TypeAlias = float | Tensor
+NEARLY = 1 - 1e-5  # of a radius: what lies beyond counts as on the sphere
 BISECTIONS = 60  # halvings of the multiplier's bracket: to the last bit of a float64 where the box is active
 
 
@@ -66,6 +67,7 @@ class Ball(Protocol):
     def project(self, delta: Tensor, y: Tensor, eps: Tensor) -> Tensor: ...
     def random_point(self, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start") -> Tensor: ...
     def direction(self, gradient: Tensor) -> Tensor: ...
+    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor: ...
     def norm(self, delta: Tensor) -> Tensor: ...
 
 
@@ -158,6 +160,20 @@ class L2(_Cut):
         """The direction of norm 1 along which a linear function with this gradient grows most."""
         return unit(self.allowed(gradient))
 
+    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor:
+        """delta moved along the gradient, on its sphere along the part of it that does not leave the ball.
+
+        The move is ``longest`` radii long, but on the sphere no more than twice the length ``|g_free| / g_radial``
+        after which it would point where the gradient does: a step of power iteration on a quadratic.
+        """
+        gradient, outward = self.allowed(gradient), unit(delta)
+        radial = flat(gradient * outward).sum(1)
+        leaving = (radial > 0) & (flat_norm(delta) >= NEARLY * eps)
+        free = gradient - outward * per_sample(torch.where(leaving, radial, 0.0), delta)
+        power = flat_norm(free) / radial.clamp_min(torch.finfo(radial.dtype).tiny)
+        length = torch.where(leaving, (2 * power).clamp(max=longest), longest)
+        return delta + unit(free) * per_sample(eps * length, delta)
+
     def norm(self, delta: Tensor) -> Tensor:
         """``||delta||_2`` per sample, (B,)."""
         return flat_norm(delta)
@@ -191,6 +207,10 @@ class Linf(_Cut):
     def direction(self, gradient: Tensor) -> Tensor:
         """The direction of norm 1 along which a linear function with this gradient grows most: its sign."""
         return self.allowed(gradient).sign()
+
+    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor:
+        """delta moved by ``longest`` radii along the signs of the gradient."""
+        return delta + self.direction(gradient) * per_sample(longest * eps, delta)
 
     def norm(self, delta: Tensor) -> Tensor:
         """``max |delta_i|`` per sample, (B,)."""

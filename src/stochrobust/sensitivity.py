@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_finite, describe
-from stochrobust.ascent import EVALUATION, Found, Method, maximise
-from stochrobust.balls import L2, Ball, check_eps
+from stochrobust.ascent import Method
+from stochrobust.attacks import EVALUATION
+from stochrobust.balls import L2, Ball
 from stochrobust.estimators import Estimator
-from stochrobust.same_seed import Pairing, SameSeed, autograd_possible, check_delta, out_of_inference, working
+from stochrobust.measurement import ascend, expanded_reference, finite_outputs, full_length_point, prepare
+from stochrobust.same_seed import SameSeed, autograd_possible, check_delta, out_of_inference, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 
 
@@ -29,7 +30,8 @@ class Sensitivity:
         z: the seeds that chose ``delta``; None where the estimator takes none.
         in_sample: (B,) the change on the seeds that chose ``delta``; at least ``value`` on average.
         held_out: whether ``value`` is on other seeds; False where the caller gave ``z``.
-        trace: (steps + 1, B) the change along the ascent that won.
+        trace: (steps + 1, B) the change along the ascent that won; where it keeps the best iterate, one row more, for
+            that one's mirror image ``-delta``.
         restart_values: (restarts, B) what each restart reached.
         random_value: (B,) the change along one random direction of full length: what no search at all finds.
         norm: (B,) the ball's norm of ``delta``.
@@ -65,6 +67,7 @@ def sensitivity(
     cond: Tree = None,
     attack: Method = EVALUATION,
     ball: Ball = L2(),  # noqa: B008 (a frozen value)
+    reference: Tensor | None = None,
     module: nn.Module | None = None,
     generator: Randomness = None,
     max_batch: int | None = None,
@@ -84,6 +87,9 @@ def sensitivity(
         cond: further inputs, batch first, passed on as ``G(y, z, cond)``.
         attack: the ascent, e.g. :class:`~stochrobust.PGD`.
         ball: where delta may be, :class:`~stochrobust.L2` or :class:`~stochrobust.Linf`.
+        reference: (B, ...) what the attack drives the outputs away from, such as the ground truth x (the released code
+            of Choi et al., ICCV 2019, with a start at zero); None: from their own values at y (Eq. 6). ``value`` is
+            the change from those in either case, and ``trace`` and ``restart_values`` are what the attack climbed.
         module: the module to leave as it was, where G is a closure over it.
         generator: source of seeds and starts: a ``torch.Generator``, :class:`~stochrobust.SampleKeys`, or None for
             torch's global generator.
@@ -110,21 +116,21 @@ def sensitivity(
     }  # fmt: skip
     with torch.no_grad(), autograd_possible():
         held = SameSeed(G, y, n_seeds, z=z, **options)
-        eps, centre = prepare(held, eps, ball)
+        eps, centre = prepare(held, eps, ball, attack, reference)
         clean = finite_outputs(held, None, "at y")
-        found = ascend(held, clean, ball, attack, centre, eps, generator)
+        away_from = clean if reference is None else expanded_reference(reference, clean, n_seeds)
+        found = ascend(held, away_from, ball, attack, centre, eps, generator)
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
         value = fresh.change(found.delta, fresh_clean)
-        full_length = ball.direction(ball.random_point(centre, eps, generator, "random direction"))
-        random = ball.project(full_length * eps.reshape(-1, *(1,) * (y.ndim - 1)), centre, eps)
+        random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
         norm, length = ball.norm(found.delta), L2().norm(found.delta)
         return Sensitivity(
             value=value,
             delta=found.delta,
             z=held.z,
-            in_sample=found.value,
+            in_sample=found.value if reference is None else held.change(found.delta, clean),
             held_out=held.draws_seeds,
             trace=found.trace,
             restart_values=found.restart_values,
@@ -195,46 +201,6 @@ def same_seed_change(
         )
         delta = out_of_inference(check_delta(delta, y))
         return held.change(delta, held.outputs() if len(held.chunks) == 1 else None)
-
-
-def prepare(held: SameSeed, eps: float | Tensor, ball: Ball) -> tuple[Tensor, Tensor]:
-    """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball."""
-    if isinstance(ball, type) or not hasattr(ball, "project"):
-        raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
-    centre = working(held.y.detach())
-    ball.check(centre)
-    return out_of_inference(check_eps(eps, centre)), centre
-
-
-def ascend(
-    held: SameSeed,
-    clean: Tensor,
-    ball: Ball,
-    attack: Method,
-    centre: Tensor,
-    eps: Tensor,
-    generator: Randomness,
-    pair: Pairing | None = None,
-) -> Found:
-    """A measurement's ascent: every value is scored and must be finite."""
-    calls = 0
-
-    def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        nonlocal calls
-        step = calls % (attack.steps + 1)
-        calls += 1
-        value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
-        check_finite(f"G's output at step {step} of the attack", value)
-        return value, gradient
-
-    return maximise(objective, ball, attack, centre, eps, generator=generator)
-
-
-def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:
-    """All outputs, or an error that says where one is not finite."""
-    outputs = held.outputs(delta)
-    check_finite(f"G's output {where}", outputs)
-    return outputs
 
 
 def _spread(clean: Tensor, n_seeds: int) -> Tensor:

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust.ascent import EVALUATION, Found, Method
+from stochrobust.ascent import Found, Method
+from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball, per_sample
 from stochrobust.estimators import Estimator
+from stochrobust.measurement import ascend, finite_outputs, prepare
 from stochrobust.same_seed import SameSeed, autograd_possible, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
-from stochrobust.sensitivity import ascend, finite_outputs, prepare
 from stochrobust.wasserstein import gaussian_w2_squared, optimal_matching, w2_squared
 
 
@@ -96,7 +97,7 @@ def w2_sensitivity(
     }  # fmt: skip
     with torch.no_grad(), autograd_possible():
         held = SameSeed(G, y, n_seeds, z=z, **options)
-        radii, centre = prepare(held, eps, ball)
+        radii, centre = prepare(held, eps, ball, attack)
         clean = finite_outputs(held, None, "at y")
 
         def matched(clean: Tensor, attacked: Tensor) -> Tensor:

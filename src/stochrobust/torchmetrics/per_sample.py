@@ -9,7 +9,8 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from stochrobust._arguments import check_count, check_real
-from stochrobust.ascent import EVALUATION, Method
+from stochrobust.ascent import Method
+from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball
 from stochrobust.consistency import consistency_psnr
 from stochrobust.consistency.projector import Projector

@@ -1,0 +1,124 @@
+"""Whether an attack earned its word "max": its value beside those of attacks that cannot be misled the same way."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stochrobust._arguments import describe
+from stochrobust.ascent import Method
+from stochrobust.attacks import EVALUATION
+from stochrobust.balls import L2, Ball
+from stochrobust.estimators import Estimator
+from stochrobust.linearised import linearised_sensitivity
+from stochrobust.measurement import AttackWarning, finite_outputs, full_length_point, prepare
+from stochrobust.same_seed import SameSeed, autograd_possible
+from stochrobust.searches import RandomSearch
+from stochrobust.seeds import Randomness, SampleZ, Tree
+from stochrobust.sensitivity import sensitivity
+
+MARGIN = 1.05  # a check that finds more than this times the attack's value contradicts it
+
+
+@dataclass(frozen=True)
+class AttackEvidence:
+    """What several searches found, per sample: the change (Eq. 6) at each one's delta, on seeds that none of them saw.
+
+    Attributes:
+        value: (B,) at the delta of the attack under examination.
+        random: (B,) at one random direction of full length: to be beaten.
+        gradient_free: (B,) at that of :class:`~stochrobust.RandomSearch`, which sees no gradient.
+        transferred: (B,) at that found on the surrogate or, without one, for the next sample of the batch; NaN for a
+            batch of one without a surrogate.
+        linearised: (B,) what the linearisation at y would reach, :func:`~stochrobust.linearised_sensitivity`: exact for
+            a linear G, no bound for others; NaN in other balls than L2.
+        masked: (B,) whether a search without G's gradient at y found over 5 % more than the attack did.
+    """
+
+    value: Tensor
+    random: Tensor
+    gradient_free: Tensor
+    transferred: Tensor
+    linearised: Tensor
+    masked: Tensor
+
+
+def attack_evidence(
+    G: Estimator,
+    y: Tensor,
+    eps: float | Tensor,
+    n_seeds: int = 1,
+    *,
+    surrogate: Estimator | None = None,
+    trials: int = 200,
+    z: Tree = None,
+    sample_z: SampleZ | None = None,
+    cond: Tree = None,
+    attack: Method = EVALUATION,
+    ball: Ball = L2(),  # noqa: B008 (a frozen value)
+    module: nn.Module | None = None,
+    generator: Randomness = None,
+    max_batch: int | None = None,
+) -> AttackEvidence:
+    """Examine an attack: does anything that does not trust G's gradients find more than it does?
+
+    An attack by gradients says little where those are wrong: zero, cut off, or of a rough surface. Then a search by
+    trial, or a delta that was found elsewhere, finds more, and an :class:`~stochrobust.AttackWarning` says so.
+
+    Args:
+        G, y, eps, n_seeds, z, sample_z, cond, attack, ball, module, generator, max_batch: as in
+            :func:`~stochrobust.sensitivity`.
+        surrogate: an estimator like G, called as it is, whose deltas are tried on G: a transfer attack.
+        trials: of the random search, one pass of G each.
+
+    Returns:
+        The values side by side; no gradients.
+
+    Raises:
+        ValueError, TypeError: as :func:`~stochrobust.sensitivity`.
+
+    Example:
+        >>> import torch
+        >>> found = attack_evidence(lambda y: 3 * y, torch.zeros(2, 4), eps=0.1)
+        >>> found.masked.tolist(), round(found.linearised[0].item(), 4)
+        ([False, False], 0.09)
+
+    Source: the checks for masked gradients of A. Athalye, N. Carlini, D. Wagner, Obfuscated Gradients Give a False
+    Sense of Security, ICML 2018.
+    """
+    options: dict[str, Any] = {"z": z, "sample_z": sample_z, "cond": cond, "generator": generator}
+    own: dict[str, Any] = {"module": module, "max_batch": max_batch}
+    if not (surrogate is None or callable(surrogate)):
+        raise TypeError(f"surrogate must be callable like G, or None, got {describe(surrogate)}")
+    delta = sensitivity(G, y, eps, n_seeds, attack=attack, ball=ball, **options, **own).delta
+    blind = sensitivity(G, y, eps, n_seeds, attack=RandomSearch(trials), ball=ball, **options, **own).delta
+    moved = delta.roll(1, 0)
+    if surrogate is not None:
+        moved = sensitivity(surrogate, y, eps, n_seeds, attack=attack, ball=ball, max_batch=max_batch, **options).delta
+    linear = torch.full_like(delta.flatten(1)[:, 0], torch.nan)
+    if isinstance(ball, L2):
+        linear = linearised_sensitivity(G, y, eps, n_seeds, **options, **own).value
+    with torch.no_grad(), autograd_possible():
+        fresh = SameSeed(G, y, n_seeds, first_seed=2 * n_seeds, **options, **own)
+        radii, centre = prepare(fresh, eps, ball, attack)
+        clean = finite_outputs(fresh, None, "at y, with fresh seeds")
+        random = full_length_point(ball, centre, radii, generator)
+        deltas = (delta, random, blind, ball.project(moved, centre, radii))
+        value, random, blind, moved = (fresh.change(found, clean) for found in deltas)
+    if surrogate is None and len(y) == 1:
+        moved = torch.full_like(moved, torch.nan)
+    masked = torch.maximum(blind, moved.nan_to_num()) > MARGIN * value
+    if bool(masked.any()):
+        warnings.warn(_sentence(int(masked.sum()), len(y)), AttackWarning, stacklevel=2)
+    return AttackEvidence(value, random, blind, moved, linear, masked)
+
+
+def _sentence(n_masked: int, n_samples: int) -> str:
+    return (
+        f"for {n_masked} of {n_samples} samples a search without G's gradient at y found more than the attack did: "
+        "G's gradients mislead it (masked, or of a rough surface); take the larger values, or an attack with more steps"
+    )
