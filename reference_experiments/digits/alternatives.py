@@ -21,7 +21,7 @@ from reference_experiments.digits.findings import summarize
 from reference_experiments.digits.regularizers import Share, Term, shares, terms, weighted
 from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, train
 from reference_experiments.runs import Record, load_checkpoint, revision, save_checkpoint, write_atomically, write_json
-from stochrobust import PAPER, PGD, AdamAscent, Consistent
+from stochrobust import TRAINING, AdamAscent, Consistent, SphereAscent
 
 NONE = "none"
 RULE = (
@@ -45,7 +45,7 @@ class Settings:
     """
 
     training: DigitTraining = field(default_factory=lambda: DigitTraining(steps=4000))
-    attack: AdamAscent | PGD = PAPER
+    attack: AdamAscent | SphereAscent = TRAINING
     protocol: Protocol = field(default_factory=Protocol)
     n_choosing: int = 200
     factor: float = 2.0

@@ -27,7 +27,7 @@ from reference_experiments.digits.regularizers import (
     weighted,
 )
 from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, robustness, train
-from stochrobust import PAPER, PGD, std_reward_loss
+from stochrobust import PAPER, TRAINING, SphereAscent, std_reward_loss
 
 pytest.importorskip("sklearn")
 TINY = DigitTraining(steps=4, width=16, n_seeds=2)
@@ -55,7 +55,7 @@ def test_cost_of_passes_that_can_be_counted_by_hand() -> None:
     assert forward_passes(Term("", loss, (1.0,)), 6, wide) == 2 * forward_passes(Term("", loss, (1.0,)), 3, wide)
 
 
-@pytest.mark.parametrize("attack", [PAPER, PGD(2), PGD(3)], ids=["paper", "2 steps", "3 steps"])
+@pytest.mark.parametrize("attack", [PAPER, TRAINING, SphereAscent(3)], ids=["paper", "training", "3 steps"])
 def test_all_terms_cost_the_same(attack: object) -> None:
     config = DigitTraining()
     found, every_term = shares(config, attack), terms(config, attack)
@@ -130,7 +130,7 @@ def test_a_training_is_not_repeated_but_another_one_is_made(tmp_path: Path) -> N
 
     others = [
         at(weight=0.2), at(seed=1), at(share=Share(3, 1, 1.0)), at(name="spectral"),
-        at(term=term._replace(attack=PGD(2))), at(replace(SETTINGS, training=TINY)),
+        at(term=term._replace(attack=TRAINING)), at(replace(SETTINGS, training=TINY)),
     ]  # fmt: skip
     assert len({at(), *others}) == 7
     assert at() == at(replace(SETTINGS, n_choosing=3))  # a network can be measured again
@@ -194,8 +194,8 @@ def test_the_page_names_the_attack_where_it_is_not_the_papers() -> None:
     def page(settings: object) -> str:
         return report(settings, entries, entries, {"paper": 1}, "the rule", "the text", record)  # type: ignore[arg-type]
 
-    assert "PGD" not in page(SETTINGS)
-    assert "trained by PGD(steps=2" in page(replace(SETTINGS, attack=PGD(2)))
+    assert "trained by SphereAscent(steps=2" in page(SETTINGS)
+    assert "trained by" not in page(replace(SETTINGS, attack=PAPER))
     assert "**1**" in page(SETTINGS)
     assert len({line.count("|") for line in page(SETTINGS).splitlines() if line.startswith("|")}) == 1
 
