@@ -442,6 +442,13 @@ def test_differences_are_taken_in_float32_under_autocast(loss: Callable[..., Ten
 
 
 @each_jacobian
+def test_directions_have_length_one_whatever_the_outputs_precision(loss: Callable[..., Tensor]) -> None:
+    found = loss(lambda y: (3 * y).to(torch.bfloat16), torch.zeros(1, 4000))
+    assert found.dtype == torch.float32
+    assert number(found) == pytest.approx(9 * (4000 if loss is jacobian_penalty else 1), rel=5e-4)
+
+
+@each_jacobian
 def test_an_estimator_that_ignores_y_has_no_jacobian(loss: Callable[..., Tensor]) -> None:
     weight = torch.ones(3, requires_grad=True)
     blind = loss(lambda y, z: weight * z, torch.zeros(2, 3), 2, sample_z=normal_z(3))

@@ -161,7 +161,7 @@ def _pull(outputs: Tensor, delta: Tensor, cotangent: Tensor, *, create_graph: bo
     if not outputs.requires_grad:
         return torch.zeros_like(delta)
     (product,) = torch.autograd.grad(
-        outputs, delta, cotangent.to(outputs.dtype), retain_graph=True, create_graph=create_graph, allow_unused=True
+        outputs, delta, cotangent, retain_graph=True, create_graph=create_graph, allow_unused=True
     )
     return torch.zeros_like(delta) if product is None else product
 
