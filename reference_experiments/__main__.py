@@ -94,7 +94,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_alternatives(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", choices=("full", "smoke"), default="full")
+    parser.add_argument("--preset", choices=("full", "quick", "smoke"), default="full")
     parser.add_argument("--out", type=Path, default=RESULTS / "alternatives", help="folder of the results")
     parser.add_argument("--runs", type=Path, default=RUNS / "alternatives", help="folder of the single trainings")
     parser.add_argument("--seed", type=int, default=0)

@@ -41,6 +41,7 @@ class Settings:
         protocol: how the table is measured.
         n_choosing: validation digits that choose the weights; the others make the table.
         factor: see :data:`RULE`.
+        n_weights: tried of each term.
         n_training_seeds: for the chosen weights; every other weight has one.
     """
 
@@ -49,13 +50,18 @@ class Settings:
     protocol: Protocol = field(default_factory=Protocol)
     n_choosing: int = 200
     factor: float = 2.0
+    n_weights: int = 3
     n_training_seeds: int = 2
 
 
 PRESETS = {
     "full": Settings(),
+    "quick": Settings(n_weights=2, n_training_seeds=1),
     "smoke": Settings(
-        DigitTraining(steps=6, width=16), protocol=Protocol(n_draws=1, n_samples=2, n_seeds=1), n_training_seeds=1
+        DigitTraining(steps=6, width=16),
+        protocol=Protocol(n_draws=1, n_samples=2, n_seeds=1),
+        n_weights=1,
+        n_training_seeds=1,
     ),
 }
 
@@ -103,7 +109,8 @@ def run(settings: Settings, out: Path, runs_folder: Path, seed: int, record: Rec
         return measure_one(settings, digits.validation, model, name, weight, seed)
 
     runs = [trained(NONE, 0.0, seed)]
-    runs += [trained(name, weight, seed) for name, term in every_term.items() for weight in term.weights]
+    for name, term in every_term.items():
+        runs += [trained(name, weight, seed) for weight in sorted(term.weights[: settings.n_weights])]
     chosen = {NONE: 0.0} | {name: choose(settings, runs, name) for name in every_term}
     further = range(seed + 1, seed + settings.n_training_seeds)
     runs += [trained(name, weight, later) for later in further for name, weight in chosen.items()]

@@ -69,8 +69,9 @@ def report(
         f"The stochastic GAN of the digits demo, {settings.training.steps} steps{attack}. Mean ± std of {n} training "
         f"seed(s). Cost: arithmetic of the term and its backward pass per training step, in forward passes of the "
         f"batch, the GAN's own not counted; seeds and interval are set to make it equal. The weight of each, of "
-        f"three tried: {rule}. {settings.n_choosing} validation digits choose; the others, with the same networks, "
-        f"make the table. L1 alone among these terms sees the true digits of its inputs. Compared: {COMPARED}."
+        f"{settings.n_weights} tried: {rule}. {settings.n_choosing} validation digits choose; the others, with the "
+        f"same networks, make the table. L1 alone among these terms sees the true digits of its inputs. Compared: "
+        f"{COMPARED}."
     )
     made = f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, {record['seconds']} s."
     return (
@@ -88,8 +89,8 @@ def paragraph(entries: list[Entry], n_training_seeds: int) -> str:
             _robust(none, eq7, [one for one in terms if one.name not in EQ7]),
             _quality(none, terms),
             _variety(none, terms),
-            f"One small network, one data set, {n_training_seeds} training seed(s), three weights each: no more than "
-            "a first look.",
+            f"One small network, one data set, {n_training_seeds} training seed(s), few weights each: no more than a "
+            "first look.",
         ]
     )
 

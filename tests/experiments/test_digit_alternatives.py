@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reference_experiments.__main__ import main
-from reference_experiments.digits.alternatives import NONE, PRESETS, Run, checkpoint_path, choose, entry, train_one
+from reference_experiments.digits.alternatives import NONE, PRESETS, Run, checkpoint_path, choose, entry, run, train_one
 from reference_experiments.digits.alternatives_report import paragraph, report
 from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.digits.regularizers import (
@@ -27,6 +27,7 @@ from reference_experiments.digits.regularizers import (
     weighted,
 )
 from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, robustness, train
+from reference_experiments.runs import Record
 from stochrobust import PAPER, TRAINING, SphereAscent, std_reward_loss
 
 pytest.importorskip("sklearn")
@@ -105,7 +106,7 @@ def test_each_term_trains_by_its_weight(name: str) -> None:
     term, digits, config = terms(TINY, PAPER)[name], load_digits().train, replace(TINY, every=1)
     small, again, large = (
         parameters(train(config, ARM, digits, 0, regularizer=weighted(term, weight, 2)))
-        for weight in (term.weights[0], term.weights[0], term.weights[-1])
+        for weight in (term.weights[0], term.weights[0], term.weights[1])
     )
     assert torch.equal(small, again)
     assert not torch.equal(small, large)
@@ -203,13 +204,30 @@ def test_the_page_names_the_attack_where_it_is_not_the_papers() -> None:
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
+def test_every_weight_is_tried_and_the_chosen_ones_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "reference_experiments.digits.alternatives"
+    monkeypatch.setattr(f"{module}.train_one", lambda *arguments: None)
+    monkeypatch.setattr(
+        f"{module}.measure_one",
+        lambda settings, x, model, name, weight, seed: run_of(name, weight, 0.2, 10 + weight, seed),
+    )
+    settings = replace(SETTINGS, n_weights=2, n_training_seeds=3)
+    run(settings, tmp_path, tmp_path, 5, Record("command"))
+    results = json.loads((tmp_path / "results.json").read_text())
+    weights = {name: term.weights[:2] for name, term in terms(settings.training, settings.attack).items()}
+    tried = {name: [one["weight"] for one in results["runs"] if one["name"] == name] for name in weights}
+    assert tried == {name: [*sorted(pair), max(pair), max(pair)] for name, pair in weights.items()}
+    assert [one["seed"] for one in results["runs"] if one["name"] == NONE] == [5, 6, 7]
+    assert "Mean ± std of 3 training seed(s)" in (tmp_path / "table.md").read_text()
+
+
 def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     main(["alternatives", "--preset", "smoke", "--out", str(out), "--runs", str(tmp_path / "runs")])
     results = json.loads((out / "results.json").read_text())
     every_term = terms(SETTINGS.training, SETTINGS.attack)
-    assert len(results["runs"]) == 1 + sum(len(term.weights) for term in every_term.values())
-    assert all(results["chosen_weights"][name] in term.weights for name, term in every_term.items())
+    assert [run["name"] for run in results["runs"]] == [NONE, *every_term]
+    assert all(results["chosen_weights"][name] == term.weights[0] for name, term in every_term.items())
     assert results["record"]["seconds"] > 0
     page = (out / "table.md").read_text()
     assert results["paragraph"] in page
