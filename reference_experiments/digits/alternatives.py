@@ -6,6 +6,7 @@ The weight of each is chosen by a rule written down beforehand, on validation di
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from reference_experiments.digits.findings import summarize
 from reference_experiments.digits.regularizers import Share, Term, shares, terms, weighted
 from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, train
 from reference_experiments.runs import Record, load_checkpoint, revision, save_checkpoint, write_atomically, write_json
-from stochrobust import TRAINING, AdamAscent, Consistent, SphereAscent
+from stochrobust import EVALUATION, TRAINING, AdamAscent, Consistent, SphereAscent
 
 NONE = "none"
 RULE = (
@@ -106,7 +107,7 @@ def run(settings: Settings, out: Path, runs_folder: Path, seed: int, record: Rec
         term, share = every_term.get(name), cost.get(name)
         path = checkpoint_path(settings, runs_folder, name, term, weight, seed, share)
         model = train_one(settings, digits.train, term, weight, seed, share, path)
-        return measure_one(settings, digits.validation, model, name, weight, seed)
+        return measure_one(settings, digits.validation, model, name, weight, seed, path)
 
     runs = [trained(NONE, 0.0, seed)]
     for name, term in every_term.items():
@@ -154,17 +155,21 @@ def checkpoint_path(
     return folder / f"{name}-{weight:g}-{seed}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
 
 
-def measure_one(settings: Settings, x: Tensor, model: Trained, name: str, weight: float, seed: int) -> Run:
-    """Table 1's row on both parts of the validation digits; the consistency, which is exact, is left out."""
+def measure_one(settings: Settings, x: Tensor, model: Trained, name: str, weight: float, seed: int, path: Path) -> Run:
+    """Table 1's row on both parts of the validation digits; a measurement kept beside ``path`` is not repeated."""
+    key = repr((settings.protocol, settings.n_choosing, EVALUATION)).encode()
+    kept = path.with_name(f"{path.stem}-{hashlib.sha256(key).hexdigest()[:12]}.json")
 
     def row(part: Tensor) -> dict[str, float]:
         figures = measure(model.G, part, settings.training.eps, settings.protocol, seed)
-        return {key: value for key, value in figures.items() if key != "consistency"}
+        return {key: value for key, value in figures.items() if key != "consistency"}  # which is exact
 
-    done = Run(name, weight, seed, row(x[: settings.n_choosing]), row(x[settings.n_choosing :]), *model[1:])
-    figures = f"Fréchet distance {done.row['frechet']:.2f}, robustness {done.row['robustness_evaluation']:.1f} dB"
-    print(f"{name} x {weight:g}, seed {seed}: {figures}, {done.seconds:.0f} s", flush=True)
-    return done
+    if not kept.exists():
+        write_json(kept, [row(x[: settings.n_choosing]), row(x[settings.n_choosing :])])
+    choosing, shown = json.loads(kept.read_text())
+    figures = f"Fréchet distance {shown['frechet']:.2f}, robustness {shown['robustness_evaluation']:.1f} dB"
+    print(f"{name} x {weight:g}, seed {seed}: {figures}, {model.seconds:.0f} s", flush=True)
+    return Run(name, weight, seed, choosing, shown, *model[1:])
 
 
 def choose(settings: Settings, runs: list[Run], name: str) -> float:

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 
 from reference_experiments.__main__ import main
-from reference_experiments.digits.alternatives import NONE, PRESETS, Run, checkpoint_path, choose, entry, run, train_one
+from reference_experiments.digits.alternatives import (
+    NONE,
+    PRESETS,
+    Run,
+    checkpoint_path,
+    choose,
+    entry,
+    measure_one,
+    run,
+    train_one,
+)
 from reference_experiments.digits.alternatives_report import paragraph, report
 from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.digits.regularizers import (
@@ -140,6 +150,12 @@ def test_a_training_is_not_repeated_but_another_one_is_made(tmp_path: Path) -> N
     assert torch.equal(parameters(first.G), parameters(second.G))
     assert first.seconds == second.seconds
     assert not first.G.training
+    x = load_digits().validation
+    measured = measure_one(SETTINGS, x, first, "jacobian", 0.1, 0, at())
+    assert measured == measure_one(SETTINGS, x[:0], first, "jacobian", 0.1, 0, at())
+    assert measured.row != measured.choosing
+    again = measure_one(replace(SETTINGS, n_choosing=300), x, first, "jacobian", 0.1, 0, at())
+    assert again.choosing != measured.choosing
 
 
 # -- choice and words --------------------------------------------------------------------------------------------------
@@ -209,7 +225,7 @@ def test_every_weight_is_tried_and_the_chosen_ones_again(tmp_path: Path, monkeyp
     monkeypatch.setattr(f"{module}.train_one", lambda *arguments: None)
     monkeypatch.setattr(
         f"{module}.measure_one",
-        lambda settings, x, model, name, weight, seed: run_of(name, weight, 0.2, 10 + weight, seed),
+        lambda settings, x, model, name, weight, seed, path: run_of(name, weight, 0.2, 10 + weight, seed),
     )
     settings = replace(SETTINGS, n_weights=2, n_training_seeds=3)
     run(settings, tmp_path, tmp_path, 5, Record("command"))
@@ -233,4 +249,4 @@ def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture
     assert results["paragraph"] in page
     assert all(term.title in page for term in every_term.values())
     assert page in capsys.readouterr().out
-    assert len(list((tmp_path / "runs").iterdir())) == len(results["runs"])
+    assert len(list((tmp_path / "runs").glob("*.pt"))) == len(results["runs"])
