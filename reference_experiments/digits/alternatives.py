@@ -57,7 +57,7 @@ class Settings:
 
 PRESETS = {
     "full": Settings(),
-    "quick": Settings(n_weights=2, n_training_seeds=1),
+    "quick": Settings(n_training_seeds=1),
     "smoke": Settings(
         DigitTraining(steps=6, width=16),
         protocol=Protocol(n_draws=1, n_samples=2, n_seeds=1),
