@@ -123,7 +123,8 @@ def run(settings: Settings, out: Path, runs_folder: Path, seed: int, record: Rec
     ]
     rule = RULE.format(factor=settings.factor)
     text = paragraph(entries, settings.n_training_seeds)
-    finished = record.finished("cpu")
+    spent = round(sum(one.seconds for one in runs))
+    finished = record.finished("cpu", training_cpu_seconds=spent, trained_at=sorted({one.revision for one in runs}))
     write_json(out / "results.json", results(settings, seed, runs, chosen, cost, rule, text) | {"record": finished})
     write_atomically(out / "table.md", report(settings, entries, sweep, chosen, rule, text, finished))
 

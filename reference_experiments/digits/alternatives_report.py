@@ -73,7 +73,11 @@ def report(
         f"same networks, make the table. L1 alone among these terms sees the true digits of its inputs. Compared: "
         f"{COMPARED}."
     )
-    made = f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, {record['seconds']} s."
+    made = (
+        f"`{record['command']}`, revision {record['revision']}, {record['hardware']}. Trainings are kept: all of them "
+        f"took {record['training_cpu_seconds']} s of processor time, at revision(s) {', '.join(record['trained_at'])}; "
+        f"this run {record['seconds']} s."
+    )
     return (
         f"{table(entries)}\n{note}\n\n{text}\n\nAll weights, first training seed, the chosen ones bold:\n\n"
         f"{table(sweep, chosen)}\n{made}\n"

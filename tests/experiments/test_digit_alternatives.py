@@ -206,7 +206,8 @@ def test_the_paragraph_follows_the_figures() -> None:
 def test_the_page_names_the_attack_where_it_is_not_the_papers() -> None:
     runs = [run_of(NONE, 0, 0.2, 7), run_of("paper", 1, 0.3, 20)]
     entries = [entry(runs, None, one.name, one.weight, Share(4, 3, 20.0)) for one in runs]
-    record = {"command": "c", "revision": "r", "hardware": "h", "seconds": 1}
+    record: dict[str, object] = {"command": "c", "revision": "r", "hardware": "h", "seconds": 1}
+    record |= {"training_cpu_seconds": 2, "trained_at": ["abc"]}
 
     def page(settings: object) -> str:
         return report(settings, entries, entries, {"paper": 1}, "the rule", "the text", record)  # type: ignore[arg-type]
