@@ -25,6 +25,9 @@ def main(arguments: list[str]) -> None:
     _add_demo(
         studies.add_parser("demo", help="four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes")
     )
+    _add_alternatives(
+        studies.add_parser("alternatives", help="Eq. 7 beside other regularizers on the digits, at equal cost")
+    )
     _add_quality(studies.add_parser("quality", help="the quality metrics on real images, degraded and foreign"))
     _add_diffusion(studies.add_parser("diffusion", help="diffusion restorers beside GANs: appendices B.2 and F"))
     page = studies.add_parser("readme", help="write this package's README from the stored results")
@@ -103,6 +106,21 @@ def _add_diffusion(parser: argparse.ArgumentParser) -> None:
         run(PRESETS[options.preset], out, options.seed, Record(shell_command()))
         print((out / "table.md").read_text())
         print(f"Results: {out}")
+
+    parser.set_defaults(run=start)
+
+
+def _add_alternatives(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", choices=("full", "quick", "smoke"), default="full")
+    parser.add_argument("--out", type=Path, default=RESULTS / "alternatives", help="folder of the results")
+    parser.add_argument("--runs", type=Path, default=RUNS / "alternatives", help="folder of the single trainings")
+    parser.add_argument("--seed", type=int, default=0)
+
+    def start(options: argparse.Namespace) -> None:
+        from reference_experiments.digits.alternatives import PRESETS, run
+
+        run(PRESETS[options.preset], options.out, options.runs, options.seed, Record(shell_command()))
+        print((options.out / "table.md").read_text())
 
     parser.set_defaults(run=start)
 

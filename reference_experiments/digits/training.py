@@ -31,6 +31,10 @@ class Arm(NamedTuple):
 ARMS = tuple(Arm(stochastic, robust) for stochastic in (True, False) for robust in (False, True))
 
 
+Regularizer = Callable[[Consistent, Tensor, Tensor, torch.Generator], Tensor]
+"""``regularizer(G, x, y, generator)``: a scalar, already weighted, to be added to the estimator's loss; y is of x."""
+
+
 @dataclass(frozen=True)
 class DigitTraining:
     """What the four arms share; losses and schedule are those of section 6.1.1, sizes fit a laptop.
@@ -83,12 +87,23 @@ def restore(G: Consistent, y: Tensor, generator: torch.Generator | None = None) 
     return output
 
 
+def robustness(config: DigitTraining) -> Regularizer:
+    """The robustness loss with the weight, radius and seeds of the settings."""
+
+    def loss(G: Consistent, _: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        n_seeds = config.n_seeds if hasattr(G, "sample_z") else 1
+        return config.weight * robustness_loss(G, y, config.eps, n_seeds, generator=generator)
+
+    return loss
+
+
 def train(
     config: DigitTraining,
     arm: Arm,
     digits: Tensor,
     seed: int,
     progress: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    regularizer: Regularizer | None = None,
 ) -> Consistent:
     """Train one arm; the same seed gives every arm the same initial networks and the same order of digits.
 
@@ -98,6 +113,7 @@ def train(
         digits: (N, 64) training digits.
         seed: of everything drawn.
         progress: called after each step, with the losses at every 100th and the last one.
+        regularizer: what a robust arm adds at every ``config.every``-th step; None: the weighted robustness loss.
 
     Returns:
         The estimator, in eval mode.
@@ -111,15 +127,15 @@ def train(
         critic = mlp(N_PIXELS, *[config.width] * config.depth, 1)
     batches, generator = (torch.Generator().manual_seed(stream) for stream in (2 * seed, 2 * seed + 1))
     optimizers = [torch.optim.Adam(net.parameters(), config.lr, betas=(0.5, 0.99), fused=True) for net in (G, critic)]
-    known = observed()
+    known, regularizer = observed(), regularizer or robustness(config)
     for step in range(config.steps):
         for optimizer in optimizers:
             optimizer.param_groups[0]["lr"] = config.lr * (1 + math.cos(math.pi * step / config.steps)) / 2
         x, other = digits[torch.randint(len(digits), (2, config.batch), generator=batches)]
         losses = {"critic": _critic_step(config, G, critic, optimizers[1], x, other.where(known, 0), generator)}
-        y = digits[torch.randint(len(digits), (config.batch,), generator=batches)].where(known, 0)
-        robustify = arm.robust and step % config.every == config.every - 1
-        losses["gan"] = _estimator_step(config, G, critic, optimizers[0], y, robustify, generator)
+        truth = digits[torch.randint(len(digits), (config.batch,), generator=batches)]
+        due = regularizer if arm.robust and step % config.every == config.every - 1 else None
+        losses["gan"] = _estimator_step(G, critic, optimizers[0], truth, truth.where(known, 0), due, generator)
         progress(step + 1, _finite(losses, step) if (step + 1) % 100 == 0 or step + 1 == config.steps else {})
     return G.eval()
 
@@ -145,19 +161,18 @@ def _critic_step(
 
 
 def _estimator_step(
-    config: DigitTraining,
     G: Consistent,
     critic: nn.Module,
     optimizer: torch.optim.Optimizer,
+    x: Tensor,
     y: Tensor,
-    robustify: bool,
+    regularizer: Regularizer | None,
     generator: torch.Generator,
 ) -> Tensor:
-    """One step of the estimator, with the robustness loss where it is due."""
+    """One step of the estimator, with the regularizer where it is due."""
     loss = estimator_loss(critic(restore(G, y, generator)))
-    if robustify:
-        n_seeds = config.n_seeds if hasattr(G, "sample_z") else 1
-        loss = loss + config.weight * robustness_loss(G, y, config.eps, n_seeds, generator=generator)
+    if regularizer is not None:
+        loss = loss + regularizer(G, x, y, generator)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

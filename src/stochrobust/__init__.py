@@ -1,5 +1,7 @@
 """Metrics and a regularizer for robust stochastic image restoration."""
 
+from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
+from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
 from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
@@ -96,15 +98,18 @@ __all__ = [
     "attack_evidence",
     "consistency_psnr",
     "density_coverage",
+    "diversity_sensitive_loss",
     "eps_from_psnr",
     "extract_features",
     "frechet_distance",
     "gaussian_w2_squared",
     "interval_by_halves",
     "interval_of_mean",
+    "jacobian_penalty",
     "kernel_distance",
     "linearised_sensitivity",
     "mean_sensitivity",
+    "mode_seeking_loss",
     "per_pixel_std",
     "prdc",
     "precision_recall",
@@ -116,6 +121,8 @@ __all__ = [
     "same_seed_change",
     "sensitivity",
     "sliced_w2_squared",
+    "spectral_penalty",
+    "std_reward_loss",
     "summarize_psnr",
     "w2_bracket",
     "w2_distance",
