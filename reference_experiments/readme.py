@@ -30,8 +30,8 @@ the size of `quick`, which was first 6,000 and then 10,000 steps with batches of
 and 0.945, lowest seed of the latter 0.923) before batches of 256 brought every seed above 0.95; the hole and the
 frequencies of the two ellipses (nearest to the printed precision and recall); the digits' network and settings (on
 seed 0); the diffusion study's denoisers and regressors (on seed 0); the range of the other regularizers' weights (one
-weight of each, 1,500 steps, seed 100). The digits' weight of 100 was chosen with the paper's attack in the loss and kept.
-All arms of a study share one setting.
+weight of each, 1,500 steps, seed 100). The digits' weight of 100 was chosen with the paper's attack in the loss, and
+kept. All arms of a study share one setting.
 
 Below is what came out here, each part with the command, revision, hardware and time that made it. This page is made by
 `python -m reference_experiments readme`; nothing in it is typed by hand but this head and the titles.
