@@ -12,7 +12,8 @@ from reference_experiments.diffusion import disk_part
 from reference_experiments.diffusion.digits_part import BALL, DIFFUSION, MEAN, REGRESSOR, DigitPart
 from reference_experiments.diffusion.models import restored
 from reference_experiments.diffusion.report import GANS, ROBUST, amplification
-from reference_experiments.digits.data import SIDE, load_digits, observed
+from reference_experiments.digits.data import load_digits, observed
+from reference_experiments.digits.figures import draw
 from reference_experiments.toy.data import disk
 from stochrobust import sensitivity
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 N_SHOWN = 5
-STD_TOP = 0.4  # the std at which the maps are brightest
 SHORT = {name: name.removeprefix("GAN, ") for name in GANS} | {
     DIFFUSION: "diffusion",
     MEAN: "mean of samples",
@@ -81,21 +81,7 @@ def _digits(figure: SubFigure | Figure, models: dict[str, nn.Module], part: Digi
         for column, (name, images) in enumerate(columns):
             axes[0, column].set_title(name, fontsize=8)
             for row, image in enumerate(images):
-                _draw(axes[row, column], image, name)
-
-
-def _draw(axes: Axes, image: Tensor, name: str) -> None:
-    """One image; what is not known of an input is left blue."""
-    pixels = image.reshape(SIDE, SIDE)
-    if name == "std":
-        axes.imshow(pixels.numpy(), cmap="inferno", vmin=0, vmax=STD_TOP)
-    elif name == "input":
-        colours = pixels[..., None].repeat(1, 1, 3)
-        colours[~observed().reshape(SIDE, SIDE)] = torch.tensor([0.55, 0.67, 0.85])
-        axes.imshow(colours.numpy())
-    else:
-        axes.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1)
-    axes.set(xticks=[], yticks=[])
+                draw(axes[row, column], image, name)
 
 
 def _recall(axes: Axes, digits: dict[str, Any]) -> None:

@@ -59,7 +59,7 @@ def render(models: dict[Arm, Consistent], x: Tensor, eps: float, seed: int = 0) 
         block.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.79, wspace=0.06, hspace=0.06)
         for column, (name, images) in enumerate(panels):
             for row, image in enumerate(images):
-                _draw(axes[row, column], image, name)
+                draw(axes[row, column], image, name)
             axes[0, column].set_title(name, fontsize=8)
     figure.suptitle(
         f"Completing digits from their two bottom rows; attacks of {psnr_from_eps(eps, SIDE**2):.0f} dB",
@@ -71,7 +71,7 @@ def render(models: dict[Arm, Consistent], x: Tensor, eps: float, seed: int = 0) 
     return content.getvalue()
 
 
-def _draw(axes: Axes, image: Tensor, name: str) -> None:
+def draw(axes: Axes, image: Tensor, name: str) -> None:
     """One image; what is not known of an input is left blue."""
     pixels = image.reshape(SIDE, SIDE)
     if name == "std":
