@@ -27,6 +27,9 @@ from stochrobust import (
 )
 from tests.problems import normal_z
 
+# Little noise chooses delta here, and other noise scores it: a random direction may do as well, which is said.
+pytestmark = pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
+
 Y = torch.randn(4, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 ZERO = torch.zeros_like(Y)
 ATTACK = PGD(4, restarts=2)

@@ -178,6 +178,7 @@ def test_a_reference_belongs_to_each_sample_and_serves_all_its_seeds() -> None:
     torch.testing.assert_close(found.delta, torch.tensor([[-0.5], [0.5]]))
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less:stochrobust.AttackWarning")
 def test_a_start_at_zero_is_at_zero() -> None:
     once = PGD(1, step=0.5, keep="last", start="zero")
     found = sensitivity(
