@@ -123,7 +123,8 @@ def test_every_pass_sees_the_same_noise_until_fresh_seeds_score(name: str, max_b
     assert (same_seed_change(G, Y, ZERO, 2, max_batch=max_batch) == 0).all()
     model.drawn.clear()
     sensitivity(G, Y, 0.5, 2, attack=ATTACK, max_batch=max_batch)
-    assert distinct(model.drawn) == 2 * chunks  # those that choose delta, and those that score it
+    found, expected = distinct(model.drawn), 2 * chunks  # those that choose delta, and those that score it
+    assert chunks < found <= expected if name == "dropout" else found == expected  # two small masks may be alike
 
 
 def test_what_is_not_named_is_not_replayed() -> None:
