@@ -301,6 +301,15 @@ def test_a_random_search_climbs_without_gradients() -> None:
     assert (L2().norm(found.delta) <= EPS * (1 + 1e-12)).all()
 
 
+def test_a_random_search_keeps_the_precision_of_y() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = maximise(BOWL, L2(), RandomSearch(3), Y.float(), EPS.float())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.delta.dtype == torch.float32
+
+
 def test_a_random_search_by_keys_belongs_to_the_sample() -> None:
     whole = maximise(BOWL, L2(), RandomSearch(20), Y, EPS, generator=SampleKeys([4, 5, 6]))
     alone = maximise(BOWL, L2(), RandomSearch(20), Y[1:2], EPS[1:2], generator=SampleKeys([5]))

@@ -13,10 +13,13 @@ from torch import Tensor
 from stochrobust import (
     L2,
     PGD,
+    AdamAscent,
     DenseSearch,
+    InpaintingProjector,
     Linf,
     RobustnessLoss,
     SampleKeys,
+    attack_evidence,
     mean_sensitivity,
     robustness_loss,
     same_seed_change,
@@ -26,6 +29,7 @@ from stochrobust import (
 from tests.problems import normal_z
 
 Y = torch.full((2, 3), 0.5)
+PROJECTOR = InpaintingProjector(torch.tensor([True, False, True]))
 
 
 def identity(y: Tensor) -> Tensor:
@@ -145,6 +149,32 @@ def test_a_start_at_zero_moves_nothing_and_is_refused(call: Callable[..., Any]) 
 def test_a_reference_is_like_an_output(reference: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         sensitivity(identity, Y, 0.1, attack=PGD(2), reference=reference)
+
+
+def test_nan_gradients_are_named_in_a_measurement() -> None:
+    with pytest.raises(ValueError, match="the gradient of G at step 0 of the attack must be finite, got 6 NaN"):
+        sensitivity(lambda y: (0 * y).square().sqrt() + y, Y, 0.1)
+
+
+def test_the_call_of_a_dense_search_is_named() -> None:
+    with pytest.raises(ValueError, match="output at step 9 of the attack must be finite"):
+        sensitivity(NaNAtCall(11), torch.ones(1, 2), 0.1, attack=DenseSearch(4))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: attack_evidence(identity, Y, 0.1, trials=0), ValueError, "trials must be at least 1, got 0"),
+        (lambda: AdamAscent(betas=0.9), TypeError, r"betas must be a pair of numbers, got 0.9 \(float\)"),  # type: ignore[arg-type]
+        (lambda: AdamAscent(betas=(0.9,)), TypeError, "betas must be a pair of numbers"),  # type: ignore[arg-type]
+        (lambda: robustness_loss(identity, Y, 0.1, ball=PROJECTOR), TypeError, "ball must be a ball"),  # type: ignore[arg-type]
+        (lambda: robustness_loss(identity, Y, 0.1, ball=L2(box=1.0)), TypeError, "box must be a pair"),  # type: ignore[arg-type]
+        (lambda: robustness_loss(identity, Y, 0.1, ball=L2(mask=[1])), TypeError, "mask must be a torch"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_of_a_wrong_kind(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
 
 
 def test_a_dense_search_is_for_small_inputs() -> None:

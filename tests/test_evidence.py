@@ -144,7 +144,22 @@ def test_a_surrogate_finds_what_gradients_hide() -> None:
     torch.testing.assert_close(found.transferred, torch.full((5,), 9 * 0.25).double(), rtol=1e-3, atol=0)
 
 
-def test_without_a_surrogate_the_next_samples_delta_is_tried() -> None:
+@pytest.mark.filterwarnings("ignore:for . of 3 samples:stochrobust.AttackWarning")  # another start, another hill
+def test_a_surrogate_gets_the_seeds_of_g() -> None:
+    net, y = SmallNet().eval(), torch.randn(3, 4)
+    found = attack_evidence(net, y, 0.5, 4, surrogate=lambda y, z: net(y, z), trials=5)
+    torch.testing.assert_close(found.transferred, found.value, rtol=0.2, atol=0)
+
+
+def test_without_a_surrogate_the_previous_samples_delta_is_tried_in_full_length() -> None:
+    eps, rows = torch.tensor([0.1, 0.2, 0.4]), torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 1.0, 0.0]])
+    found = attack_evidence(lambda y, c: (y * c).sum(1, keepdim=True), torch.zeros(3, 3), eps, cond=rows)
+    torch.testing.assert_close(found.value, eps.square())
+    expected = eps.square() * torch.tensor([0.0, 0.36, 0.64])
+    torch.testing.assert_close(found.transferred, expected, rtol=1e-3, atol=1e-7)
+
+
+def test_without_a_surrogate_a_box_holds_for_the_other_samples_delta() -> None:
     y, box = torch.tensor([[0.2], [0.9]]), (0.0, 1.0)
     found = attack_evidence(lambda y: 2 * y, y, 0.5, ball=L2(box=box))
     torch.testing.assert_close(found.value, torch.tensor([1.0, 1.0]))  # up from 0.2, down from 0.9
@@ -162,6 +177,89 @@ def test_all_are_scored_on_seeds_that_none_of_them_saw() -> None:
         found = attack_evidence(G, torch.zeros(300, 20), 1.0, 1, sample_z=normal_z(20), attack=PGD(3), trials=5)
     for value in (found.value, found.random, found.gradient_free, found.transferred):
         assert 0.6 < value.mean() < 1.5
+
+
+def test_what_the_examined_attack_gave_cause_to_say_is_said_once_and_of_the_callers_line() -> None:
+    net = SmallNet()  # BatchNorm in train mode
+    with pytest.warns(AttackWarning) as caught:
+        attack_evidence(net, torch.randn(6, 4), 0.5, 2, trials=3)
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == len(set(said))
+    assert any("depends on the other samples" in sentence for sentence in said)
+    assert all(warning.filename == __file__ for warning in caught)
+
+
+@pytest.mark.filterwarnings("ignore::stochrobust.AttackWarning")  # of a network in train mode
+def test_module_seeds_randomness_and_chunks_are_those_given() -> None:
+    net, y, z = SmallNet(), torch.randn(3, 4), torch.randn(6, 4)
+    rows: list[int] = []
+    net.register_forward_hook(lambda module, inputs, output: rows.append(len(output)))
+    statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    options: dict[str, Any] = {"module": net, "trials": 3, "attack": PGD(3)}
+
+    def G(y: Tensor, z: Tensor) -> Tensor:  # only module= says what it holds
+        output: Tensor = net(y, z)
+        return output
+
+    def fixed() -> torch.Generator:
+        return torch.Generator().manual_seed(0)
+
+    attack_evidence(G, y, 0.5, 2, z=z, **options)
+    linearised_sensitivity(G, y, 0.5, 2, z=z, module=net, steps=2)
+    for name, buffer in net.named_buffers():
+        assert torch.equal(buffer, statistics[name]), name
+    net.eval()
+    state = torch.get_rng_state()
+    found = [attack_evidence(G, y, 0.5, 2, z=z, generator=fixed(), **options) for _ in range(2)]
+    linear = [linearised_sensitivity(G, y, 0.5, 2, z=z, generator=fixed()) for _ in range(2)]
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(found[0].value, found[1].value)
+    assert torch.equal(found[0].random, found[1].random)
+    assert torch.equal(linear[0].delta, linear[1].delta)
+    given = sensitivity(net, y, 0.5, 2, z=z, attack=PGD(3), generator=fixed())
+    torch.testing.assert_close(found[0].value, given.value)  # on the seeds given, not on others
+    rows.clear()
+    attack_evidence(G, y, 0.5, 2, z=z, max_batch=4, **options)
+    linearised_sensitivity(G, y, 0.5, 2, z=z, module=net, max_batch=4)
+    assert max(rows) == 4
+
+
+def test_attention_has_a_linearisation() -> None:
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True).double().eval()
+    y = torch.randn(2, 3, 8).double()
+    found = linearised_sensitivity(layer, y, 1.0, steps=24)
+    for b in range(2):
+        jacobian = torch.autograd.functional.jacobian(lambda at: layer(at[None]), y[b]).reshape(24, 24)
+        torch.testing.assert_close(found.value[b], torch.linalg.matrix_norm(jacobian, 2) ** 2)
+
+
+class Once(torch.autograd.Function):
+    """Twice y, differentiable once."""
+
+    @staticmethod
+    def forward(_ctx: Any, y: Tensor) -> Tensor:
+        return 2 * y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * gradient
+
+
+def test_without_second_derivatives_the_linearisation_is_left_out() -> None:
+    with pytest.warns(AttackWarning, match="the linearisation was left out, G cannot be differentiated twice"):
+        found = attack_evidence(Once.apply, torch.zeros(2, 3), 0.5)
+    assert found.linearised.isnan().all()
+    torch.testing.assert_close(found.value, torch.ones(2))
+
+
+def test_a_linearisation_that_cannot_be_is_an_error() -> None:
+    net = torch.nn.Linear(3, 3)
+    for G in (lambda y: 2 * y.detach(), lambda y: net(y.detach())):
+        with pytest.raises(ValueError, match="G's output changes with y but carries no gradient to it"):
+            linearised_sensitivity(G, torch.rand(2, 3), 1.0)
+    with pytest.raises(ValueError, match="G's Jacobian at y must be finite, got 6 NaN"):
+        linearised_sensitivity(lambda y: (0 * y).square().sqrt() + y, torch.rand(2, 3), 1.0)
 
 
 def test_attack_and_ball_are_those_given() -> None:

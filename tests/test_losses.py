@@ -174,6 +174,20 @@ def test_passes_are_those_of_the_floor(attack: Any, gradients: int) -> None:
     assert seen == [True] * (gradients + 2)
 
 
+@pytest.mark.parametrize("attack", [TRAINING, PAPER, PGD(3, keep="last")])
+@pytest.mark.parametrize("ball", [L2(box=(0.0, 1.0)), Linf(box=(0.0, 1.0))])
+def test_a_box_does_not_send_the_attack_to_zero(attack: Any, ball: Any) -> None:
+    # Behind its hill sin(5 y) falls: every step from there points out of the box, at whose corner lies delta = 0.
+    y, start = torch.zeros(200, 1), generator()
+    loss = robustness_loss(lambda y: (5 * y).sin(), y, 0.5, attack=attack, ball=ball, reduction="sum", generator=start)
+    assert loss > 0.3
+
+
+def test_nan_gradients_are_not_taken_for_zero() -> None:
+    loss = robustness_loss(lambda y: (0 * y).square().sqrt() + y, torch.rand(2, 3), 0.1)
+    assert loss.isnan()
+
+
 def test_one_training_step_lowers_it() -> None:
     net, y = SmallNet(), torch.randn(64, 4)
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stochrobust import L2, PGD, Linf, sensitivity, w2_distance, w2_sensitivity
+from stochrobust import L2, PGD, AttackWarning, Linf, sensitivity, w2_distance, w2_sensitivity
 from tests.problems import Linear, disk_posterior_w2, normal_z
 
 
@@ -85,6 +85,11 @@ def test_gradient_through_the_matching_finds_what_the_same_seed_attack_does_not(
     z = (torch.arange(16) / 16).double()[:, None]
     found = w2_sensitivity(G, torch.zeros(1, 2).double(), 0.05, 16, z=z, attack=PGD(30, step=0.5, restarts=4))
     assert found.value.item() > 0.9 * (3 * 0.05) ** 2
+
+
+def test_an_attack_beaten_by_a_random_direction_is_named() -> None:
+    with pytest.warns(AttackWarning, match="the attack found less .* than one random direction did"):
+        w2_sensitivity(lambda y: 3 * y, torch.zeros(20, 4), 1.0, attack=PGD(1, step=1e-6, keep="last"))
 
 
 @pytest.mark.parametrize("max_batch", [None, 7])

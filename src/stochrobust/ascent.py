@@ -165,7 +165,9 @@ def _climb(
         if score:
             offer(value)
         stalled = stalled & (flat_norm(ball.direction(gradient)) == 0)
-        delta = ball.project(move(delta, gradient), y, eps)
+        there = ball.project(move(delta, gradient), y, eps)
+        # At zero the gradient vanishes, and nothing would move again; a box can send a step there, or a zero gradient.
+        delta = torch.where(per_sample(flat_norm(there) != 0, delta), there, delta)
     if not score:
         unknown = torch.full_like(eps, torch.nan)
         return Found(delta, unknown, unknown.new_empty(0, len(y)), unknown[None], stalled)

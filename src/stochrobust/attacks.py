@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_real
+from stochrobust._arguments import check_real, describe
 from stochrobust.ascent import Keep, Move, Start, check_method
-from stochrobust.balls import Ball, flat_norm, per_sample
+from stochrobust.balls import Ball, per_sample
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class AdamAscent:
     def __post_init__(self) -> None:
         check_method(self)
         check_real("lr", self.lr, minimum=0.0, open_minimum=True)
+        if not isinstance(self.betas, tuple) or len(self.betas) != 2:
+            raise TypeError(f"betas must be a pair of numbers, got {describe(self.betas)}")
         for beta in self.betas:
             if check_real("betas", beta, minimum=0.0) >= 1:
                 raise ValueError(f"betas must be below 1, got {self.betas}")
@@ -130,8 +132,7 @@ class SphereAscent:
             left -= 1
             if left < turns:
                 return ball.turn(delta, gradient, eps, (left + 1) / turns)
-            there = ball.direction(gradient) * per_sample(eps, delta)
-            return torch.where(per_sample(flat_norm(there) > 0, delta), there, delta)  # zero would be for ever
+            return ball.direction(gradient) * per_sample(eps, delta)
 
         return move
 

@@ -55,9 +55,9 @@ def unit(tensor: Tensor) -> Tensor:
     """Each sample divided by its L2 norm; a sample of zeros stays zero."""
     # Dividing by the largest entry first keeps the norm of tiny gradients from underflowing.
     largest = per_sample(flat(tensor).abs().amax(dim=1), tensor)
-    scaled = torch.where(largest > 0, tensor / largest, torch.zeros_like(tensor))
+    scaled = torch.where(largest == 0, torch.zeros_like(tensor), tensor / largest)  # NaN stays NaN
     norm = per_sample(flat_norm(scaled), tensor)
-    return torch.where(norm > 0, scaled / norm, scaled)
+    return torch.where(norm == 0, scaled, scaled / norm)
 
 
 class Ball(Protocol):
@@ -86,12 +86,16 @@ class _Cut:
     def check(self, y: Tensor) -> None:
         """Raise where the box does not hold y or the mask does not fit it."""
         if self.mask is not None:
+            if not isinstance(self.mask, Tensor):
+                raise TypeError(f"mask must be a torch.Tensor or None, got {describe(self.mask)}")
             _check_broadcast("mask", self.mask, y)
             mask = self.mask.to(torch.float32)
             some = flat(mask.expand(y.shape)).amax(1)
             if not bool(((mask == 0) | (mask == 1)).all()) or not bool((some == 1).all()):
                 raise ValueError(f"mask must hold only 0 and 1, some 1 for each sample, got {describe(self.mask)}")
         if self.box is not None:
+            if not isinstance(self.box, tuple) or len(self.box) != 2:
+                raise TypeError(f"box must be a pair (lowest, highest) or None, got {describe(self.box)}")
             low, high = self.box
             for bound in (low, high):
                 if isinstance(bound, Tensor):

@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import describe
+from stochrobust._arguments import check_count, describe
 from stochrobust.ascent import Method
 from stochrobust.attacks import EVALUATION
-from stochrobust.balls import L2, Ball
-from stochrobust.estimators import Estimator
+from stochrobust.balls import L2, Ball, per_sample
+from stochrobust.estimators import Estimator, sampler_of
 from stochrobust.linearised import linearised_sensitivity
-from stochrobust.measurement import AttackWarning, finite_outputs, full_length_point, prepare
+from stochrobust.measurement import AttackWarning, finite_outputs, full_length_point, prepare, warn
 from stochrobust.same_seed import SameSeed, autograd_possible
 from stochrobust.searches import RandomSearch
 from stochrobust.seeds import Randomness, SampleZ, Tree
-from stochrobust.sensitivity import sensitivity
+from stochrobust.sensitivity import Sensitivity, sensitivity
 
 MARGIN = 1.05  # a check that finds more than this times the attack's value contradicts it
 
@@ -28,14 +28,17 @@ MARGIN = 1.05  # a check that finds more than this times the attack's value cont
 class AttackEvidence:
     """What several searches found, per sample: the change (Eq. 6) at each one's delta, on seeds that none of them saw.
 
+    Where the caller gave ``z`` there are no other seeds, and all are scored on those.
+
     Attributes:
         value: (B,) at the delta of the attack under examination.
         random: (B,) at one random direction of full length: to be beaten.
         gradient_free: (B,) at that of :class:`~stochrobust.RandomSearch`, which sees no gradient.
-        transferred: (B,) at that found on the surrogate or, without one, for the next sample of the batch; NaN for a
-            batch of one without a surrogate.
+        transferred: (B,) at that found on the surrogate or, without one, for the previous sample of the batch, in full
+            length; NaN for a batch of one without a surrogate.
         linearised: (B,) what the linearisation at y would reach, :func:`~stochrobust.linearised_sensitivity`: exact for
-            a linear G, no bound for others; NaN in other balls than L2.
+            a linear G, no bound for others; NaN in other balls than the whole L2 ball, and where G cannot be
+            differentiated twice.
         masked: (B,) whether a search without G's gradient at y found over 5 % more than the attack did.
     """
 
@@ -72,7 +75,7 @@ def attack_evidence(
     Args:
         G, y, eps, n_seeds, z, sample_z, cond, attack, ball, module, generator, max_batch: as in
             :func:`~stochrobust.sensitivity`.
-        surrogate: an estimator like G, called as it is, whose deltas are tried on G: a transfer attack.
+        surrogate: an estimator called like G, with G's seeds, whose deltas are tried on G: a transfer attack.
         trials: of the random search, one pass of G each.
 
     Returns:
@@ -90,31 +93,47 @@ def attack_evidence(
     Source: the checks for masked gradients of A. Athalye, N. Carlini, D. Wagner, Obfuscated Gradients Give a False
     Sense of Security, ICML 2018.
     """
-    options: dict[str, Any] = {"z": z, "sample_z": sample_z, "cond": cond, "generator": generator}
-    own: dict[str, Any] = {"module": module, "max_batch": max_batch}
+    check_count("trials", trials)
     if not (surrogate is None or callable(surrogate)):
         raise TypeError(f"surrogate must be callable like G, or None, got {describe(surrogate)}")
-    delta = sensitivity(G, y, eps, n_seeds, attack=attack, ball=ball, **options, **own).delta
-    blind = sensitivity(G, y, eps, n_seeds, attack=RandomSearch(trials), ball=ball, **options, **own).delta
-    moved = delta.roll(1, 0)
-    if surrogate is not None:
-        moved = sensitivity(surrogate, y, eps, n_seeds, attack=attack, ball=ball, max_batch=max_batch, **options).delta
-    linear = torch.full_like(delta.flatten(1)[:, 0], torch.nan)
-    if isinstance(ball, L2):
-        linear = linearised_sensitivity(G, y, eps, n_seeds, **options, **own).value
+    sample_z = sample_z or sampler_of(G)
+    options: dict[str, Any] = {"z": z, "sample_z": sample_z, "cond": cond, "generator": generator}
+    options |= {"max_batch": max_batch}
+
+    def found_on(estimator: Estimator, attack: Method) -> Sensitivity:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AttackWarning)
+            own = module if estimator is G else None
+            return sensitivity(estimator, y, eps, n_seeds, attack=attack, ball=ball, module=own, **options)
+
+    examined, blind = found_on(G, attack), found_on(G, RandomSearch(trials)).delta
+    elsewhere = examined.delta.roll(1, 0) if surrogate is None else found_on(surrogate, attack).delta
+    linear = _linearised(G, y, eps, n_seeds, ball, examined.value, module=module, **options)
     with torch.no_grad(), autograd_possible():
-        fresh = SameSeed(G, y, n_seeds, first_seed=2 * n_seeds, **options, **own)
+        fresh = SameSeed(G, y, n_seeds, first_seed=2 * n_seeds, module=module, **options)
         radii, centre = prepare(fresh, eps, ball, attack)
         clean = finite_outputs(fresh, None, "at y, with fresh seeds")
         random = full_length_point(ball, centre, radii, generator)
-        deltas = (delta, random, blind, ball.project(moved, centre, radii))
-        value, random, blind, moved = (fresh.change(found, clean) for found in deltas)
+        full = radii / ball.norm(elsewhere).clamp_min(torch.finfo(radii.dtype).tiny)
+        moved = ball.project(elsewhere * per_sample(full, elsewhere), centre, radii)
+        value, random, blind, moved = (fresh.change(at, clean) for at in (examined.delta, random, blind, moved))
     if surrogate is None and len(y) == 1:
         moved = torch.full_like(moved, torch.nan)
     masked = torch.maximum(blind, moved.nan_to_num()) > MARGIN * value
-    if bool(masked.any()):
-        warnings.warn(_sentence(int(masked.sum()), len(y)), AttackWarning, stacklevel=2)
+    warn((*examined.concerns, *([_sentence(int(masked.sum()), len(y))] if bool(masked.any()) else [])))
     return AttackEvidence(value, random, blind, moved, linear, masked)
+
+
+def _linearised(
+    G: Estimator, y: Tensor, eps: float | Tensor, n_seeds: int, ball: Ball, like: Tensor, **options: Any
+) -> Tensor:
+    """What the linearisation reaches; NaN in other balls than L2, or where G has no second derivatives."""
+    if isinstance(ball, L2) and ball.box is None and ball.mask is None:
+        try:
+            return linearised_sensitivity(G, y, eps, n_seeds, **options).value
+        except RuntimeError as error:
+            warn((f"the linearisation was left out, G cannot be differentiated twice: {str(error).splitlines()[0]}",))
+    return torch.full_like(like, torch.nan)
 
 
 def _sentence(n_masked: int, n_samples: int) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from stochrobust._arguments import check_count
+from stochrobust._arguments import check_count, check_finite
 from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, flat, flat_norm, per_sample, unit
 from stochrobust.estimators import Estimator, undisturbed, unsynchronised
@@ -55,7 +58,8 @@ def linearised_sensitivity(
 
     Args:
         G, y, eps, n_seeds, z, sample_z, cond, module, generator, max_batch: as in
-            :func:`~stochrobust.sensitivity`; G must be differentiable twice (piecewise linear will do).
+            :func:`~stochrobust.sensitivity`; G must be differentiable twice (piecewise linear will do), which compiled
+            modules are not.
         steps: of the Lanczos iteration; each costs a forward and three backward passes to the input.
 
     Returns:
@@ -120,18 +124,31 @@ def _product(held: SameSeed, vector: Tensor) -> Tensor:
     """``E_Z[J^T J] v`` per sample; J v is the derivative, with respect to u, of v's product with ``J^T u``."""
     total = torch.zeros_like(vector)
     for chunk in held.chunks:
-        with (
-            torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module), undrawn(held.generators)
-        ):  # fmt: skip
+        with _twice_differentiable(held):
             at = torch.zeros_like(vector, requires_grad=True)
             outputs = held.rows(at, chunk)
-            if not outputs.requires_grad:
-                continue
             dual = torch.zeros_like(outputs, requires_grad=True)
-            (pulled,) = torch.autograd.grad(outputs, at, dual, create_graph=True, allow_unused=True)
-            if pulled is None or not pulled.requires_grad:  # G does not look at its input
+            pulled = None
+            if outputs.requires_grad:
+                (pulled,) = torch.autograd.grad(outputs, at, dual, create_graph=True, allow_unused=True)
+            if pulled is None:
+                if not torch.equal(outputs, held.rows(vector, chunk)):
+                    raise ValueError("G's output changes with y but carries no gradient to it (a no_grad inside G?)")
+                continue
+            if not pulled.requires_grad:  # zero
                 continue
             (pushed,) = torch.autograd.grad(pulled, dual, vector, retain_graph=True)
             (product,) = torch.autograd.grad(outputs, at, pushed)
             total += product
+    check_finite("G's Jacobian at y", total)
     return total / held.n_seeds
+
+
+@contextmanager
+def _twice_differentiable(held: SameSeed) -> Iterator[None]:
+    """Gradients on, the model left as it is, and attention by a kernel that has second derivatives."""
+    with (
+        torch.enable_grad(), unsynchronised(held.module), undisturbed(held.module), undrawn(held.generators),
+        sdpa_kernel(SDPBackend.MATH),
+    ):  # fmt: skip
+        yield

@@ -47,8 +47,8 @@ def robustness_loss(
         G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; in the mode it is in. No pass
             records BatchNorm statistics, and no gradient reaches ``.grad`` before your ``backward`` (in which a layer
             that you checkpoint is computed again and records, as torch does for your own passes).
-        y: (B, ...) degraded inputs, floating point. ``y + delta`` is rounded to y's dtype before G sees it: keep y in
-            float32 and use autocast rather than passing half precision.
+        y: (B, ...) degraded inputs, floating point. ``y + delta`` is rounded to y's dtype before G sees it, and
+            under autocast by G's first layer: a delta below the spacing of that precision is lost in rounding.
         eps: radius, a number or (B,), absolute, in units of y over all its elements; see
             :func:`~stochrobust.eps_from_psnr`.
         n_seeds: seeds per input, S (the paper: 10; 1 for a deterministic G).

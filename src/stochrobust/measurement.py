@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 from torch import Tensor
@@ -24,7 +25,7 @@ def prepare(
     held: SameSeed, eps: float | Tensor, ball: Ball, attack: Method, reference: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball and the attack."""
-    if isinstance(ball, type) or not hasattr(ball, "project"):
+    if isinstance(ball, type) or not hasattr(ball, "random_point"):
         raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
     check_attack(attack)
     if getattr(attack, "start", None) == "zero" and reference is None:
@@ -62,14 +63,17 @@ def ascend(
 
     ``clean`` holds the rows that the outputs are compared with: those at y, or a reference.
     """
-    calls, in_one_restart = 0, attack.steps + 1 + (getattr(attack, "keep", "last") == "best")
+    in_one_restart = attack.steps + 1 + (getattr(attack, "keep", "last") == "best") if hasattr(attack, "mover") else 0
+    calls = 0
 
     def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
         nonlocal calls
-        step = calls % in_one_restart
+        step = calls % in_one_restart if in_one_restart else calls
         calls += 1
         value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
         check_finite(f"G's output at step {step} of the attack", value)
+        if gradient is not None:
+            check_finite(f"the gradient of G at step {step} of the attack", gradient)
         return value, gradient
 
     return maximise(objective, ball, attack, centre, eps, generator=generator)
@@ -88,10 +92,19 @@ def full_length_point(ball: Ball, centre: Tensor, eps: Tensor, generator: Random
 
 
 def concerns_about(
-    held: SameSeed, clean: Tensor, eps: Tensor, value: Tensor, random_value: Tensor, stalled: Tensor
+    held: SameSeed,
+    clean: Tensor,
+    eps: Tensor,
+    value: Tensor,
+    random_value: Tensor,
+    stalled: Tensor,
+    random_change: Tensor | None = None,
 ) -> tuple[str, ...]:
-    """Why a measured value may say less than it seems to, in sentences."""
-    blind = ignores_input(random_value, eps)
+    """Why a measured value may say less than it seems to, in sentences.
+
+    ``random_change`` is the change of the outputs along the random direction, where ``random_value`` is another number.
+    """
+    blind = ignores_input(random_value if random_change is None else random_change, eps)
     found = [*diagnose(held, clean), blind]
     n_stalled = int(stalled.sum())
     if n_stalled and blind is None:
@@ -99,7 +112,7 @@ def concerns_about(
             f"the gradient of G with respect to y was zero at every step for {n_stalled} of {len(eps)} samples: "
             "nothing was searched there, and a small value is no sign of robustness (a saturated or rounded output?)"
         )
-    elif float(value.sum()) < NEARLY_RANDOM * float(random_value.sum()):
+    if float(value.sum()) < NEARLY_RANDOM * float(random_value.sum()):
         found.append(
             f"the attack found less ({float(value.mean()):.3g} on average) than one random direction did "
             f"({float(random_value.mean()):.3g}): take more steps, more seeds, or see attack_evidence"
@@ -108,6 +121,9 @@ def concerns_about(
 
 
 def warn(concerns: tuple[str, ...]) -> None:
-    """Each sentence as a warning of the caller's caller."""
+    """Each sentence as a warning, of the line that called the library."""
+    outside = 2
+    while sys._getframe(outside - 1).f_globals.get("__name__", "").startswith("stochrobust."):
+        outside += 1
     for sentence in concerns:
-        warnings.warn(sentence, AttackWarning, stacklevel=3)
+        warnings.warn(sentence, AttackWarning, stacklevel=outside)

@@ -58,7 +58,7 @@ class RandomSearch:
             better = found > value
             delta = torch.where(per_sample(better, y), candidate, delta)
             value = torch.where(better, found, value)
-            length = torch.minimum(length * torch.where(better, GROWTH, GROWTH**-0.25), eps)
+            length = torch.minimum(torch.where(better, length * GROWTH, length * GROWTH**-0.25), eps)
             trace.append(value)
         return Found(delta, value, torch.stack(trace), value[None], torch.zeros_like(eps, dtype=torch.bool))
 

@@ -75,8 +75,9 @@ class SampleKeys:
     """Random numbers keyed by (run seed, sample id, seed id), to be passed as ``generator=``.
 
     Seeds and starting points then belong to the sample, not to its place in a batch: results do not depend on batch
-    size, order, chunking or the number of processes (G in eval mode, to rounding). They do depend on the device's
-    kind. Noise that G draws inside cannot be keyed by sample: all of a batch shares one stream.
+    size, order, chunking or the number of processes (G in eval mode, to rounding; where iterates or restarts of an
+    attack tie, rounding decides which is kept). They do depend on the device's kind. Noise that G draws inside cannot
+    be keyed by sample: all of a batch shares one stream.
 
     Args:
         sample_ids: one integer per sample of the batch, its identity in the data set.

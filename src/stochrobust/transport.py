@@ -13,7 +13,7 @@ from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball, per_sample
 from stochrobust.estimators import Estimator
 from stochrobust.measurement import ascend, concerns_about, finite_outputs, full_length_point, prepare, warn
-from stochrobust.same_seed import SameSeed, autograd_possible, working
+from stochrobust.same_seed import SameSeed, autograd_possible, squared_change, working
 from stochrobust.seeds import Randomness, SampleZ, Tree
 from stochrobust.wasserstein import gaussian_w2_squared, optimal_matching, w2_squared
 
@@ -118,8 +118,10 @@ def w2_sensitivity(
         attacked = finite_outputs(fresh, delta, "at y + delta")
         pair = _points(fresh_clean, n_seeds), _points(attacked, n_seeds)
         value, stalled = w2_squared(*pair), runs[0].stalled & runs[1].stalled
-        random = fresh.change(full_length_point(ball, centre, radii, generator), fresh_clean)
-        concerns = concerns_about(held, clean, radii, torch.full_like(value, torch.inf), random, stalled)
+        random = fresh.outputs(full_length_point(ball, centre, radii, generator))
+        random_change = fresh.mean_over_seeds(squared_change(fresh_clean, random))
+        random_value = w2_squared(pair[0], _points(random, n_seeds))
+        concerns = concerns_about(held, clean, radii, value, random_value, stalled, random_change)
         warn(concerns)
         return W2Sensitivity(
             value=value,
