@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,13 +102,8 @@ def w2_sensitivity(
         held = SameSeed(G, y, n_seeds, z=z, **options)
         radii, centre = prepare(held, eps, ball, attack)
         clean = finite_outputs(held, None, "at y")
-
-        def matched(clean: Tensor, attacked: Tensor) -> Tensor:
-            points, moved = _points(clean, n_seeds), _points(attacked, n_seeds)
-            index = optimal_matching(moved, points)
-            return points.gather(1, index[..., None].expand_as(points)).reshape(clean.shape)
-
-        runs = [ascend(held, clean, ball, attack, centre, radii, generator, pair) for pair in (matched, None)]
+        pairings = (functools.partial(_matched, n_seeds), None)
+        runs = [ascend(held, clean, ball, attack, centre, radii, generator, pairing) for pairing in pairings]
         delta, in_sample = _larger(held, clean, runs, n_seeds)
         fresh, fresh_clean = held, clean
         floor = torch.full_like(in_sample, torch.nan)
@@ -119,9 +115,10 @@ def w2_sensitivity(
         pair = _points(fresh_clean, n_seeds), _points(attacked, n_seeds)
         value, stalled = w2_squared(*pair), runs[0].stalled & runs[1].stalled
         random = fresh.outputs(full_length_point(ball, centre, radii, generator))
-        random_change = fresh.mean_over_seeds(squared_change(fresh_clean, random))
-        random_value = w2_squared(pair[0], _points(random, n_seeds))
-        concerns = concerns_about(held, clean, radii, value, random_value, stalled, random_change)
+        concerns = concerns_about(
+            held, clean, radii, value, w2_squared(pair[0], _points(random, n_seeds)), stalled,
+            fresh.mean_over_seeds(squared_change(fresh_clean, random)),
+        )  # fmt: skip
         warn(concerns)
         return W2Sensitivity(
             value=value,
@@ -136,6 +133,13 @@ def w2_sensitivity(
             n_seeds=n_seeds,
             concerns=concerns,
         )
+
+
+def _matched(n_seeds: int, clean: Tensor, attacked: Tensor) -> Tensor:
+    """For each attacked row the clean row of its sample that the optimal transport pairs it with."""
+    points, moved = _points(clean, n_seeds), _points(attacked, n_seeds)
+    index = optimal_matching(moved, points)
+    return points.gather(1, index[..., None].expand_as(points)).reshape(clean.shape)
 
 
 def _larger(held: SameSeed, clean: Tensor, runs: list[Found], n_seeds: int) -> tuple[Tensor, Tensor]:
