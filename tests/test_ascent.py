@@ -179,6 +179,7 @@ def test_an_ascent_that_reached_a_plateau_did_not_stall() -> None:
 
 # -- the sphere ascent -------------------------------------------------------------------------------------------------
 
+ZERO = torch.zeros(1, 4, dtype=torch.float64)
 WIDE = quadratic(torch.linspace(1.0, 0.0, 60, dtype=torch.float64))
 
 
@@ -202,30 +203,58 @@ def test_a_turn_is_at_most_twice_a_power_step() -> None:
     # The gradient's angle to delta has tangent 0.1: a power step turns by that, and one twice as long is allowed.
     delta = torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
     gradient = torch.tensor([[1.0, 0.1, 0.0, 0.0]], dtype=torch.float64)
-    torch.testing.assert_close(L2().turn(delta, gradient, EPS[:1], 1.0)[0, 1], torch.tensor(0.1).double())
-    torch.testing.assert_close(L2().turn(delta, gradient, EPS[:1], 0.15)[0, 1], torch.tensor(0.075).double())
+    torch.testing.assert_close(L2().turn(delta, gradient, ZERO, EPS[:1], 1.0)[0][0, 1], torch.tensor(0.1).double())
+    torch.testing.assert_close(L2().turn(delta, gradient, ZERO, EPS[:1], 0.15)[0][0, 1], torch.tensor(0.075).double())
+
+
+def test_half_of_the_last_turn_goes_on() -> None:
+    move, delta = SphereAscent(3).mover(L2(), EPS[:1]), torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    up, aside = torch.tensor([[1.0, 9.0, 0.0, 0.0]]).double(), torch.tensor([[1.0, 0.0, 9.0, 0.0]]).double()
+    move(delta, up)
+    torch.testing.assert_close(move(delta, up), torch.tensor([[0.5, 0.5, 0.0, 0.0]]).double())
+    both = torch.tensor([0.5, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(move(delta, aside)[0, 1:3], 0.25 * both / both.norm())
+
+
+def test_near_a_top_nothing_goes_on() -> None:
+    delta = torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    gradient, aside = torch.tensor([[1.0, 0.1, 0.0, 0.0]]).double(), torch.tensor([[0.0, 0.0, 1.0, 0.0]]).double()
+    turned, memory = L2().turn(delta, gradient, aside, EPS[:1], 1.0)
+    torch.testing.assert_close(turned, torch.tensor([[0.5, 0.1, 0.0, 0.0]]).double())
+    torch.testing.assert_close(memory, torch.tensor([[0.0, 1.0, 0.0, 0.0]]).double())
+
+
+def test_what_goes_on_does_not_leave_the_ball_either() -> None:
+    delta = torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    outward = torch.tensor([[3.0, 0.0, 1.0, 0.0]], dtype=torch.float64)
+    turned, memory = L2().turn(delta, torch.tensor([[0.0, 1.0, 0.0, 0.0]]).double(), outward, EPS[:1], 1.0)
+    torch.testing.assert_close(memory, torch.tensor([[0.0, 1.0, 1.0, 0.0]]).double())
+    assert turned[0, 0] == 0.5
 
 
 def test_inside_the_ball_or_inwards_a_turn_follows_the_whole_gradient() -> None:
     inside = torch.tensor([[0.1, 0.0, 0.0, 0.0]], dtype=torch.float64)
     outward = torch.tensor([[2.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
-    torch.testing.assert_close(L2().turn(inside, outward, EPS[:1], 0.5)[0, 0], torch.tensor(0.35).double())
-    torch.testing.assert_close(L2().turn(5 * inside, -outward, EPS[:1], 0.5)[0, 0], torch.tensor(0.25).double())
-    assert torch.equal(L2().turn(5 * inside, outward, EPS[:1], 0.5), 5 * inside)  # nothing is free
+    torch.testing.assert_close(L2().turn(inside, outward, ZERO, EPS[:1], 0.5)[0][0, 0], torch.tensor(0.35).double())
+    torch.testing.assert_close(
+        L2().turn(5 * inside, -outward, ZERO, EPS[:1], 0.5)[0][0, 0], torch.tensor(0.25).double()
+    )
+    assert torch.equal(L2().turn(5 * inside, outward, ZERO, EPS[:1], 0.5)[0], 5 * inside)  # nothing is free
 
 
 def test_a_turn_stays_within_the_mask() -> None:
     ball = L2(mask=torch.tensor([True, True, False, True]))
     delta = torch.tensor([[0.5, 0.0, 0.0, 0.0]], dtype=torch.float64)
     gradient = torch.tensor([[1.0, 3.0, 9.0, 0.0]], dtype=torch.float64)
-    turned = ball.turn(delta, gradient, EPS[:1], 1.0)
+    turned, _ = ball.turn(delta, gradient, ZERO, EPS[:1], 1.0)
     torch.testing.assert_close(turned, torch.tensor([[0.5, 0.5, 0.0, 0.0]]).double())
 
 
 def test_in_linf_a_turn_is_along_the_signs() -> None:
     delta, gradient = torch.zeros(1, 3, dtype=torch.float64), torch.tensor([[2.0, -1e-9, 0.0]], dtype=torch.float64)
-    turned = Linf().turn(delta, gradient, EPS[:1], 0.5)
-    torch.testing.assert_close(turned, torch.tensor([[0.25, -0.25, 0.0]]).double())
+    turned, memory = Linf().turn(delta, gradient, torch.tensor([[0.0, 1.5, 0.0]]), EPS[:1], 0.5)
+    torch.testing.assert_close(turned, torch.tensor([[0.25, 0.25, 0.0]]).double())
+    torch.testing.assert_close(memory, torch.tensor([[1.0, 0.5, 0.0]]).double())
 
 
 def test_it_starts_on_the_sphere() -> None:

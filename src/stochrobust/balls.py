@@ -67,7 +67,9 @@ class Ball(Protocol):
     def project(self, delta: Tensor, y: Tensor, eps: Tensor) -> Tensor: ...
     def random_point(self, y: Tensor, eps: Tensor, generator: Randomness, purpose: str = "start") -> Tensor: ...
     def direction(self, gradient: Tensor) -> Tensor: ...
-    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor: ...
+    def turn(
+        self, delta: Tensor, gradient: Tensor, memory: Tensor, eps: Tensor, longest: float
+    ) -> tuple[Tensor, Tensor]: ...
     def norm(self, delta: Tensor) -> Tensor: ...
 
 
@@ -156,27 +158,33 @@ class L2(_Cut):
         normal = draw_like(y, generator, purpose)
         radius = 1 - draw_like(flat(y)[:, 0], generator, purpose + " radius", uniform=True)  # in (0, 1]
         free = flat(self.allowed(torch.ones_like(y))).sum(1)
-        direction = unit(self.allowed(normal))
-        point = direction * per_sample(eps * radius ** (1 / free), y)
+        point = unit(self.allowed(normal)) * per_sample(eps * radius ** (1 / free), y)
         return _shrink(self.turned_inside(point, y), eps)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The direction of norm 1 along which a linear function with this gradient grows most."""
         return unit(self.allowed(gradient))
 
-    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor:
-        """delta moved along the gradient, on its sphere along the part of it that does not leave the ball.
+    def turn(
+        self, delta: Tensor, gradient: Tensor, memory: Tensor, eps: Tensor, longest: float
+    ) -> tuple[Tensor, Tensor]:
+        """delta moved along ``memory`` plus the unit gradient, and that sum; of both, what does not leave the ball.
 
-        The move is ``longest`` radii long, but on the sphere no more than twice the length ``|g_free| / g_radial``
-        after which it would point where the gradient does: a step of power iteration on a quadratic.
+        The move is ``longest`` radii long, but on the sphere no more than twice ``|g_free| / g_radial``, after which it
+        would point where the gradient does, as power iteration goes; so near a top, and the memory is dropped there.
         """
         gradient, outward = self.allowed(gradient), unit(delta)
-        radial = flat(gradient * outward).sum(1)
-        leaving = (radial > 0) & (flat_norm(delta) >= NEARLY * eps)
-        free = gradient - outward * per_sample(torch.where(leaving, radial, 0.0), delta)
-        power = flat_norm(free) / radial.clamp_min(torch.finfo(radial.dtype).tiny)
-        length = torch.where(leaving, (2 * power).clamp(max=longest), longest)
-        return delta + unit(free) * per_sample(eps * length, delta)
+        on_sphere = flat_norm(delta) >= NEARLY * eps
+
+        def free(vector: Tensor) -> tuple[Tensor, Tensor]:
+            radial = torch.where(on_sphere, flat(vector * outward).sum(1).clamp_min(0), 0.0)
+            return vector - outward * per_sample(radial, vector), radial
+
+        along, radial = free(gradient)
+        power = flat_norm(along) / radial.clamp_min(torch.finfo(radial.dtype).tiny)
+        length = torch.where(radial > 0, (2 * power).clamp(max=longest), longest)
+        memory, _ = free(torch.where(per_sample(length < longest, delta), 0.0, memory) + unit(along))
+        return delta + unit(memory) * per_sample(eps * length, delta), memory
 
     def norm(self, delta: Tensor) -> Tensor:
         """``||delta||_2`` per sample, (B,)."""
@@ -212,9 +220,12 @@ class Linf(_Cut):
         """The direction of norm 1 along which a linear function with this gradient grows most: its sign."""
         return self.allowed(gradient).sign()
 
-    def turn(self, delta: Tensor, gradient: Tensor, eps: Tensor, longest: float) -> Tensor:
-        """delta moved by ``longest`` radii along the signs of the gradient."""
-        return delta + self.direction(gradient) * per_sample(longest * eps, delta)
+    def turn(
+        self, delta: Tensor, gradient: Tensor, memory: Tensor, eps: Tensor, longest: float
+    ) -> tuple[Tensor, Tensor]:
+        """delta moved by ``longest`` radii along the signs of ``memory`` plus the gradient's signs, and that sum."""
+        memory = memory + self.direction(gradient)
+        return delta + self.direction(memory) * per_sample(longest * eps, delta), memory
 
     def norm(self, delta: Tensor) -> Tensor:
         """``max |delta_i|`` per sample, (B,)."""
