@@ -50,7 +50,7 @@ ATTACKS = {
     "sphere, 30": SphereAscent(30),
     "sphere, 2 x 30 (EVALUATION)": EVALUATION,
 }
-"""What the columns of the table are; the numbers are gradients. Those of 30 keep the best iterate, the others the last."""
+"""The columns of the table; the numbers are gradients. Those of 30 keep the best iterate, the others the last."""
 LONG = (SphereAscent(200, restarts=2), PGD(100, step=0.3))
 ROOM = 0.6  # where the paper's attack finds less than this share, it leaves room
 
