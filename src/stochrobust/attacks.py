@@ -148,6 +148,6 @@ PAPER_TOY = AdamAscent(steps=4, lr=1e-4, keep="last")
 IFGSM = PGD(steps=50, step=1 / 50, keep="last")
 """The attack of section 6.2, for ``ball=Linf(box=(0, 1))``: 50 sign steps of eps / 50 from a random start."""
 TRAINING = SphereAscent(steps=2, keep="last")
-"""The attack that losses use by default: 2 gradients, which find more than the paper's 5 steps do."""
+"""The attack that losses use by default: 2 gradients, which on most networks find more than the paper's 5 steps do."""
 EVALUATION = SphereAscent(steps=30, restarts=2)
 """The attack that measurements use by default: 30 gradients from each of 2 starts, best iterate."""
