@@ -55,7 +55,7 @@ def main(steps: int = 900, cpu: bool = False) -> None:
 
         loss = softplus(-critic(G(y, plain_G.sample_z(y)))).mean()
         if step % 3 == 2:  # the paper's schedule, the same in every process
-            loss = loss + 500.0 * robustness_loss(G, y, eps=EPS, n_seeds=4)
+            loss = loss + 200.0 * robustness_loss(G, y, eps=EPS, n_seeds=4)
         G_optimizer.zero_grad()
         accelerator.backward(loss)
         G_optimizer.step()

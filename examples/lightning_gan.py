@@ -51,7 +51,7 @@ class RobustGAN(L.LightningModule):
 
         loss = softplus(-self.critic(self.G(y, self.G.sample_z(y)))).mean()
         if batch_idx % 3 == 2:  # the paper's schedule
-            loss = loss + 500.0 * robustness_loss(self.G, y, eps=EPS, n_seeds=4)
+            loss = loss + 200.0 * robustness_loss(self.G, y, eps=EPS, n_seeds=4)
         G_optimizer.zero_grad()
         self.manual_backward(loss)
         G_optimizer.step()

@@ -31,7 +31,7 @@ class Generator(nn.Module):
         return self.net(torch.cat([4.0 * y, 0.3 * z], 1)).sigmoid()  # loud y, quiet z: y is the easier source to use
 
 
-def main(steps: int = 900, weight: float = 500.0) -> dict[str, float]:
+def main(steps: int = 900, weight: float = 200.0) -> dict[str, float]:
     torch.manual_seed(0)
     digits = torch.from_numpy(load_digits().data).float() / 16
     train, y_test = digits[200:], digits[:200] * KNOWN
@@ -66,5 +66,5 @@ def main(steps: int = 900, weight: float = 500.0) -> dict[str, float]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--weight", type=float, default=500.0)
+    parser.add_argument("--weight", type=float, default=200.0)
     print(main(**vars(parser.parse_args())))

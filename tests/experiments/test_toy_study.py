@@ -119,6 +119,7 @@ def test_nan_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
         train(replace(TINY, lr=float("inf")), checkpoint=path, save_every=1)
 
 
+@pytest.mark.filterwarnings("ignore:G's output is exactly the same:stochrobust.AttackWarning")  # as it is
 def test_evaluation_of_a_known_estimator() -> None:
     estimator = ToyEstimator(replace(TINY, n_models=1, stochastic=False))
     with torch.no_grad():
