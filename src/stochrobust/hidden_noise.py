@@ -32,6 +32,9 @@ class HiddenNoise(nn.Module):
     generators did: draw from those outside the step, and pass the noise as its argument. Attacks refuse a step that
     draws from them; a backward pass of your own, with ``delta=`` given, is not watched.
 
+    A deep copy, such as an averaged model, holds copies of the generators, which the original's G does not draw from:
+    make the copy's wrapper anew where G is a closure over a generator.
+
     Args:
         G: any estimator; a submodule if it is an ``nn.Module``, and so is the module of a bound method or a partial.
         generators: those that G draws from, besides torch's global ones; at least one.

@@ -40,7 +40,7 @@ class Sensitivity:
         in_sample: (B,) the change on the seeds that chose ``delta``; at least ``value`` on average.
         held_out: whether ``value`` is on other seeds; False where the caller gave ``z``.
         trace: (steps + 1, B) the change along the ascent that won; where it keeps the best iterate, one row more, for
-            that one's mirror image ``-delta``.
+            that one's mirror image ``-delta``; a search without gradients has a row for each value it asked for.
         restart_values: (restarts, B) what each restart reached.
         random_value: (B,) the change along one random direction of full length: what no search at all finds.
         norm: (B,) the ball's norm of ``delta``.

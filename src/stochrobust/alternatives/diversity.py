@@ -45,7 +45,8 @@ def mode_seeking_loss(
         max_batch: the most rows one call of G may get; bounds memory, and recomputes the passes in ``backward``.
 
     Returns:
-        A positive scalar, differentiable in G's parameters (and in y); at most 1e5, where the seeds do nothing.
+        A positive scalar, differentiable in G's parameters (and in y); at most 1e5, where the seeds do nothing; not
+        finite where all seeds coincide.
 
     Raises:
         ValueError: for bad shapes, fewer than two seeds, or seeds that are not at hand.
