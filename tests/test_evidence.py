@@ -15,6 +15,7 @@ from stochrobust import (
     AttackWarning,
     Linf,
     RandomSearch,
+    SampleKeys,
     SphereAscent,
     attack_evidence,
     linearised_sensitivity,
@@ -222,6 +223,17 @@ def test_module_seeds_randomness_and_chunks_are_those_given() -> None:
     attack_evidence(G, y, 0.5, 2, z=z, max_batch=4, **options)
     linearised_sensitivity(G, y, 0.5, 2, z=z, module=net, max_batch=4)
     assert max(rows) == 4
+
+
+def test_a_checkpointed_layer_records_no_statistics_when_it_is_computed_again() -> None:
+    net, plain = SmallNet(recompute=True), SmallNet()
+    plain.load_state_dict(net.state_dict())
+    statistics = {name: buffer.clone() for name, buffer in net.named_buffers()}
+    y, z = torch.randn(6, 4), torch.randn(6, 4)
+    found, expected = (linearised_sensitivity(G, y, 0.5, z=z, generator=SampleKeys(range(6))) for G in (net, plain))
+    torch.testing.assert_close(found.value, expected.value)
+    for name, buffer in net.named_buffers():
+        assert torch.equal(buffer, statistics[name]), name
 
 
 def test_attention_has_a_linearisation() -> None:

@@ -87,6 +87,14 @@ def test_gradient_through_the_matching_finds_what_the_same_seed_attack_does_not(
     assert found.value.item() > 0.9 * (3 * 0.05) ** 2
 
 
+def test_a_law_that_stays_while_the_outputs_change_places_is_not_an_ignored_input() -> None:
+    z = torch.tensor([[1.0], [-1.0]]).repeat(40, 1)
+    with pytest.warns(AttackWarning, match="the gradient of G with respect to y was zero"):
+        found = w2_sensitivity(lambda y, z: z * y.sign() + 0 * y, torch.full((40, 1), -0.01), 1.0, 2, z=z)
+    assert (found.value == 0).all()
+    assert not any("exactly the same" in concern for concern in found.concerns)
+
+
 def test_an_attack_beaten_by_a_random_direction_is_named() -> None:
     with pytest.warns(AttackWarning, match="the attack found less .* than one random direction did"):
         w2_sensitivity(lambda y: 3 * y, torch.zeros(20, 4), 1.0, attack=PGD(1, step=1e-6, keep="last"))
