@@ -1,6 +1,6 @@
 """What share of the largest change known the attacks find, on the suite of networks of ``benchmarks/attacks``.
 
-    python benchmarks/attack_strength.py --data FOLDER [--cache runs/attacks --out benchmarks/results --samples 4]
+    python benchmarks/attack_strength.py --data FOLDER [--cache runs/attacks --out runs/attack-strength --samples 4]
 
 For every network and radius, all attacks climb on the same inputs and seeds. "The best known" is, for each input, the
 largest value that any of them reached, the long ones of 500 gradients in all included; where y is a number, the largest
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with faces64, natural64, carn_m and sr_benchmarks")
     parser.add_argument("--cache", type=Path, default=Path("runs/attacks"), help="folder of the trained networks")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
+    parser.add_argument("--out", type=Path, default=Path("runs/attack-strength"), help="folder of the results")
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="names of networks (default: all)")

@@ -14,7 +14,7 @@ from stochrobust._arguments import check_real, describe
 from stochrobust.ascent import Keep, Move, Start, check_method
 from stochrobust.balls import Ball, per_sample
 
-MOMENTUM = 0.5  # of a sphere ascent's turns: 2 to 6 % more than none on convolutional networks, no less anywhere
+MOMENTUM = 0.5  # of a sphere ascent's turns; against none, 30 gradients found 3 % less to 8 % more, 1.5 % on average
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class PGD:
 
 @dataclass(frozen=True)
 class SphereAscent:
-    """One power step, then ever shorter turns along the sphere: of what was tried, it finds most per gradient.
+    """One power step, then ever shorter turns along the sphere: the attack here that finds most per gradient.
 
     Near zero the objective is ``delta^T E[J^T J] delta``, whose gradient at a point of the sphere is a step of power
     iteration: the first move goes where the gradient points. Each of the other ``steps - 1`` is a turn of the ball,

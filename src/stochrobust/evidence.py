@@ -131,6 +131,8 @@ def _linearised(
     if isinstance(ball, L2) and ball.box is None and ball.mask is None:
         try:
             return linearised_sensitivity(G, y, eps, n_seeds, **options).value
+        except torch.cuda.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             warn((f"the linearisation was left out, G cannot be differentiated twice: {str(error).splitlines()[0]}",))
     return torch.full_like(like, torch.nan)

@@ -138,7 +138,9 @@ class SameSeed:
         """
         if reference is not None:
             return self.mean_over_seeds(squared_change(reference, self.outputs(delta)))
-        return self.mean_over_seeds(torch.cat([self._recomputed(delta, chunk) for chunk in self.chunks]))
+        return self.mean_over_seeds(
+            self.recomputed(lambda chunk: squared_change(self.rows(None, chunk), self.rows(delta, chunk)))
+        )
 
     def evaluate(
         self, delta: Tensor, clean: Tensor, pair: Pairing | None = None, *, with_gradient: bool
@@ -167,21 +169,22 @@ class SameSeed:
         value = self.mean_over_seeds(torch.cat(changes))
         return value, gradient / self.n_seeds if with_gradient else None
 
+    def recomputed(self, of_chunk: Callable[[slice], Tensor]) -> Tensor:
+        """A function of each chunk's passes, joined; they are made again in the backward pass, not kept for it."""
+
+        def now(chunk: slice) -> Tensor:
+            # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
+            torch.clear_autocast_cache()
+            return of_chunk(chunk)
+
+        return torch.cat([checkpoint(now, c, use_reentrant=False, preserve_rng_state=False) for c in self.chunks])
+
     def mean_over_seeds(self, rows: Tensor) -> Tensor:
         """(B * n_seeds,) -> (B,)."""
         return rows.reshape(-1, self.n_seeds).mean(1)
 
     def _undisturbed(self) -> AbstractContextManager[None]:
         return undisturbed(self.module, self.norm_statistics)
-
-    def _recomputed(self, delta: Tensor, chunk: slice) -> Tensor:
-        def change() -> Tensor:
-            # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
-            torch.clear_autocast_cache()
-            return squared_change(self.rows(None, chunk), self.rows(delta, chunk))
-
-        result: Tensor = checkpoint(change, use_reentrant=False, preserve_rng_state=False)
-        return result
 
     def _expanded(self, tensor: Tensor, chunk: slice) -> Tensor:
         """The rows of ``repeat(tensor, n_seeds)`` in the chunk, without making the others."""

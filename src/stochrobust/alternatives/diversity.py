@@ -7,7 +7,6 @@ from numbers import Real
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from stochrobust._arguments import describe
 from stochrobust.balls import flat
@@ -188,21 +187,8 @@ def _held(
 
 def _samples(held: SameSeed) -> Tensor:
     """All outputs, (B, S, elements), in float32 or better; in chunks they are made again in the backward pass."""
-    if len(held.chunks) == 1:
-        outputs = held.outputs()
-    else:
-        outputs = torch.cat([_recomputed(held, chunk) for chunk in held.chunks])
+    outputs = held.outputs() if len(held.chunks) == 1 else held.recomputed(lambda chunk: held.rows(None, chunk))
     return working(outputs).reshape(len(held.y), held.n_seeds, -1)
-
-
-def _recomputed(held: SameSeed, chunk: slice) -> Tensor:
-    def rows() -> Tensor:
-        # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
-        torch.clear_autocast_cache()
-        return held.rows(None, chunk)
-
-    result: Tensor = checkpoint(rows, use_reentrant=False, preserve_rng_state=False)
-    return result
 
 
 def _distances(samples: Tensor) -> Tensor:
