@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tqdm import tqdm
+
 
 @dataclass(frozen=True)
 class Files:
@@ -78,6 +80,12 @@ def fingerprint(path: Path, names: list[str] | None = None) -> dict[str, Any]:
         with path.open("rb") as file:
             return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
     digest = hashlib.sha256()
-    for name in names or []:
+    for name in tqdm(names or [], "checksum", unit="file", disable=None, leave=False):
         digest.update(f"{name} {hashlib.sha256((path / name).read_bytes()).hexdigest()}\n".encode())
     return {"folder": path.name, "files": len(names or []), "sha256": digest.hexdigest()}
+
+
+def as_published(what: str, found: object, published: object, any_count: bool) -> None:
+    """An error where what was found is not what was published, unless that is accepted."""
+    if found != published and not any_count:
+        raise ValueError(f"{what}: expected {published}, as published, got {found}; --any-count accepts it")

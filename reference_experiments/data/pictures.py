@@ -88,4 +88,5 @@ def halved(pixels: Pixels) -> Pixels:
     if height % 2 or width % 2:
         raise ValueError(f"sides must be even to be halved, got {width} x {height}")
     blocks = pixels.reshape(channels, height // 2, 2, width // 2, 2)
-    return np.rint(blocks.mean(axis=(2, 4), dtype=np.float64)).astype(np.uint8)
+    means: Pixels = np.rint(blocks.mean(axis=(2, 4), dtype=np.float64)).astype(np.uint8)
+    return means

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from reference_experiments.data import digits, folder
+from reference_experiments.data import celeba, digits, fashion, folder, imagenet64
 from reference_experiments.data.arrays import PARTS, Pixels, Source, describe, open_set, verify_set, write_set
 from reference_experiments.data.images64 import FOLDER_VARIABLE
 from reference_experiments.data.pictures import Recipe
 
 DATA = Path("runs/data")
+UNCHANGED = Recipe()
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Choices:
 
     seed: int = 0
     any_count: bool = False
-    recipe: Recipe = Recipe()
+    recipe: Recipe = UNCHANGED
 
 
 def _pictures(recipe: Recipe) -> Callable[[Path, Choices], Source]:
@@ -38,9 +39,12 @@ def _pictures(recipe: Recipe) -> Callable[[Path, Choices], Source]:
 
 
 SETS: dict[str, tuple[str | None, Callable[[Path, Choices], Source]]] = {
+    "celeba64": ("celeba", lambda path, choices: celeba.source(path, choices.seed, choices.any_count)),
+    "imagenet64": ("imagenet64", lambda path, choices: imagenet64.source(path, choices.any_count)),
     "faces64": ("faces64", _pictures(Recipe(size=(64, 64)))),
     "faces32": ("faces64", _pictures(Recipe(size=(64, 64), halve=True))),
     "natural64": ("natural64", _pictures(Recipe(size=(64, 64)))),
+    "fashion32": ("fashion-mnist", lambda path, choices: fashion.source(path, choices.any_count)),
     "digits32": (None, lambda path, choices: digits.source()),
 }
 """Of each set the folder that its files are looked for in (None: they come with a package), and how they are read."""
@@ -64,7 +68,7 @@ def prepare(name: str, source: Path | None, out: Path = DATA, *, verify: bool = 
         ValueError: if a file of it is faulty, or if the set is there and is damaged or was prepared with other choices.
     """
     choices = Choices(**chosen)  # type: ignore[arg-type]
-    if name in SETS and choices.recipe != Recipe():
+    if name in SETS and choices.recipe != UNCHANGED:
         raise ValueError(f"{name} is prepared in its own way, without {choices.recipe}: give another name")
     target = out / name
     if target.exists():
