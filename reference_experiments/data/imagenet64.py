@@ -1,4 +1,4 @@
-"""ImageNet at 64 x 64 (Chrabaszcz et al., 2017): ``train_data_batch_1`` to ``10``, ``val_data``; pickled or ``.npz``."""
+"""ImageNet at 64 x 64 (2017): ``train_data_batch_1`` to ``10``, ``val_data``; pickled or ``.npz``."""
 
 from __future__ import annotations
 

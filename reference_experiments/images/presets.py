@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from reference_experiments.images.settings import Training, scaled_milestones
+from reference_experiments.images.settings import Cadence, Training, scaled_milestones
 from reference_experiments.images.tasks import TaskName
-from reference_experiments.images.training import Cadence
 
 
 class Arm(NamedTuple):
@@ -89,8 +88,8 @@ PRESETS: dict[str, Preset] = {
     "faces64-sr16": _scaled("faces64", "sr16", 60_000),
     "natural64-sr4": _scaled("natural64", "sr4", 60_000),
     "faces32-inpainting": _scaled("faces32", "inpainting", 5000, 32, **SMALL),
-    "faces32-sr4": _scaled("faces32", "sr4", 2500, 32, **SMALL),
-    "faces32-sr8": _scaled("faces32", "sr8", 2500, 32, **SMALL),
+    "faces32-sr4": _scaled("faces32", "sr4", 2000, 32, **SMALL),
+    "faces32-sr8": _scaled("faces32", "sr8", 2000, 32, **SMALL),
     "fashion32-inpainting": _scaled("fashion32", "inpainting", 5000, 32, **SMALL, channels=1),
     "smoke-inpainting": replace(_scaled("digits32", "inpainting", 4, 32, **TINY), cadence=BRIEF),
     "smoke-sr4": replace(_scaled("digits32", "sr4", 4, 32, **TINY), cadence=BRIEF),

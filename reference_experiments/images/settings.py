@@ -85,6 +85,26 @@ class Training:
         return self.lr * self.gamma ** sum(step >= milestone for milestone in self.milestones)
 
 
+@dataclass(frozen=True)
+class Cadence:
+    """How often something is written, in steps.
+
+    Attributes:
+        stats: losses, averaged over as many steps.
+        checkpoint: a multiple of ``stats``.
+        snapshot: pictures, spread and sensitivity; a multiple of ``stats``.
+    """
+
+    stats: int = 100
+    checkpoint: int = 1000
+    snapshot: int = 5000
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint", "snapshot"):
+            if getattr(self, name) % self.stats:
+                raise ValueError(f"{name} must be a multiple of stats={self.stats}, got {getattr(self, name)}")
+
+
 def scaled_milestones(steps: int) -> tuple[int, ...]:
     """The published milestones at the same shares of fewer steps."""
     return tuple(steps * milestone // PUBLISHED_STEPS for milestone in PUBLISHED_MILESTONES)

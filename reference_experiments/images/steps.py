@@ -36,8 +36,7 @@ class Randomness:
     def seeds(self, sample_z: Any, y: Tensor, n_seeds: int, purpose: int) -> Any:
         """z for ``n_seeds`` seeds of each of this process's inputs, sample-major; ``purpose`` tells draws apart."""
         rows = len(y) * n_seeds
-        generator = torch.Generator(y.device)
-        generator.manual_seed((self.seed << 34) + (self.step << 2) + purpose)
+        generator = SampleKeys((), self.seed).generator(self.step, purpose, device=y.device)
         of_all = sample_z(y.new_empty(()).expand(rows * self.world, *y.shape[1:]), generator)
         return tuple(part[rows * self.rank : rows * (self.rank + 1)] for part in of_all)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
 from reference_experiments.images.checkpoints import Checkpoint, named, part
-from reference_experiments.images.settings import Training
+from reference_experiments.images.settings import Cadence, Training
 from reference_experiments.images.snapshots import snapshot
 from reference_experiments.images.stats import Stats
 from reference_experiments.images.steps import Losses, Randomness, Trainee, critic_step, estimator_step
@@ -26,26 +26,6 @@ from stochrobust import Consistent
 
 N_EXAMPLES = 16
 """Validation images of a snapshot."""
-
-
-@dataclass(frozen=True)
-class Cadence:
-    """How often something is written, in steps.
-
-    Attributes:
-        stats: losses, averaged over as many steps.
-        checkpoint: a multiple of ``stats``.
-        snapshot: pictures, spread and sensitivity; a multiple of ``stats``.
-    """
-
-    stats: int = 100
-    checkpoint: int = 1000
-    snapshot: int = 5000
-
-    def __post_init__(self) -> None:
-        for name in ("checkpoint", "snapshot"):
-            if getattr(self, name) % self.stats:
-                raise ValueError(f"{name} must be a multiple of stats={self.stats}, got {getattr(self, name)}")
 
 
 def accelerated() -> Accelerator:
@@ -121,8 +101,8 @@ def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
 
 
 def as_images(pixels: Tensor, device: torch.device) -> Tensor:
-    """8-bit pixels as float32 in [0, 1] on the device."""
-    return pixels.to(device, non_blocking=True).float() / 255
+    """8-bit pixels as floating-point numbers in [0, 1] on the device."""
+    return pixels.to(device, non_blocking=True).to(torch.get_default_dtype()) / 255
 
 
 def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) -> dict[str, float]:

@@ -1,0 +1,307 @@
+"""Training of the image studies: the schedule, the losses, what each setting does, and what a run leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from reference_experiments.data.batches import Batches
+from reference_experiments.images import checkpoints, steps
+from reference_experiments.images.averaging import Average
+from reference_experiments.images.settings import PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
+from reference_experiments.images.snapshots import picture
+from reference_experiments.images.stats import Stats, read_stats
+from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen
+from reference_experiments.images.training import accelerated, as_images, trained, untrained
+from stochrobust import PAPER, SampleKeys, robustness_loss
+from tests.experiments.image_runs import digits, tiny, train_tiny
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits(tmp_path_factory.mktemp("data"))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    path = checkpoints.latest(folder / "checkpoints")
+    assert path is not None
+    return load_file(path.with_suffix(".safetensors"))
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_published_settings_are_the_defaults() -> None:
+    published = Training()
+    assert (published.steps, published.lr, published.gamma, published.r1) == (1_200_000, 1e-4, 0.6, 1.0)
+    assert (published.weight, published.every, published.n_seeds, published.s, published.f) == (500.0, 3, 10, 24, 16)
+    assert steps.ATTACKS[published.attack] is PAPER
+    rates = [published.learning_rate(step) for step in (0, 399_999, 400_000, 500_000, 600_000, 700_000, 750_000)]
+    assert rates == pytest.approx([1e-4, 1e-4, 6e-5, 3.6e-5, 2.16e-5, 1.296e-5, 7.776e-6])
+
+
+def test_fewer_steps_have_their_milestones_at_the_same_shares() -> None:
+    assert scaled_milestones(1_200_000) == PUBLISHED_MILESTONES
+    assert scaled_milestones(12) == (4, 5, 6, 7, 7)
+
+
+def test_robustness_is_asked_for_at_every_third_step_of_a_robust_model(data: Path, tmp_path: Path) -> None:
+    for robust, due in ((True, [3, 6]), (False, [])):
+        folder = train_tiny(data, tmp_path / str(robust), robust=robust, steps=6)
+        lines = [line for line in read_stats(folder) if "gan" in line]
+        assert [line["step"] for line in lines if "robustness" in line] == due
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"task": "sr4"}, {"stochastic": False}, {"robust": False}, {"batch": 8}, {"lr": 1e-3},
+        {"milestones": (1,)}, {"milestones": (1,), "gamma": 0.1}, {"r1": 3.0}, {"weight": 50.0}, {"every": 2},
+        {"n_seeds": 3}, {"attack": "training"}, {"s": 3}, {"f": 3}, {"critic_gain": 0.5}, {"critic_init": "torch"},
+        {"norm": False}, {"seed": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_changes_the_weights(data: Path, tmp_path: Path, changed: dict[str, Any]) -> None:
+    base = {"milestones": (1,)} if "gamma" in changed else {}
+    states = [
+        weights(train_tiny(data, tmp_path / name, **settings))
+        for name, settings in (("base", base), ("changed", changed))
+    ]
+    assert not same(*states)
+
+
+def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
+    """Adam on both losses, the critic's first, with the seeds and starts of the step."""
+    settings = tiny(norm=False, every=1)
+    trainee, by_hand = (untrained(settings, accelerated()) for _ in range(2))
+    images = Batches(torch.rand(20, 1, 32, 32).mul(255).byte().numpy(), 4, 0)
+    real, y = (as_images(images.batch(step), torch.device("cpu")) for step in (0, 1))
+    y = trainee.plain_G.projector.D(y)
+    randomness = Randomness(settings.seed, 5)
+    losses = critic_step(trainee, real, y, randomness) | estimator_step(trainee, y, randomness)
+
+    G, C = by_hand.plain_G, by_hand.plain_C
+    adam_G, adam_C = (torch.optim.Adam(net.parameters(), settings.lr, betas=(0.5, 0.99)) for net in (G, C))
+    generated = G(y, randomness.seeds(G.sample_z, y, 1, 0)).detach()
+    real = real.requires_grad_()
+    logits = C(real)
+    (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+    penalty = gradient.square().sum((1, 2, 3)).mean()
+    critic = -torch.nn.functional.logsigmoid(logits).mean() - torch.nn.functional.logsigmoid(-C(generated)).mean()
+    (critic + settings.r1 * penalty).backward()
+    adam_C.step()
+    gan = -torch.nn.functional.logsigmoid(C(G(y, randomness.seeds(G.sample_z, y, 1, 1)))).mean()
+    z = randomness.seeds(G.sample_z, y, settings.n_seeds, 2)
+    eps, attack = settings.restoration.eps, steps.ATTACKS[settings.attack]
+    robustness = robustness_loss(
+        G, y, eps, settings.n_seeds, z=z, attack=attack, generator=SampleKeys(range(20, 24), settings.seed)
+    )
+    (gan + settings.weight * robustness).backward()
+    adam_G.step()
+
+    expected = {"critic": critic, "r1": penalty, "gan": gan, "robustness": robustness}
+    assert losses.keys() == expected.keys()
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, expected[name].detach())
+    for ours, theirs in ((trainee.plain_G, G), (trainee.plain_C, C)):
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
+
+
+def test_seeds_belong_to_step_purpose_and_row_and_not_to_a_process() -> None:
+    def draw(y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+        return (torch.randn(len(y), 2, generator=generator),)
+
+    y = torch.zeros(4, 3)
+    (whole,) = Randomness(0, 7).seeds(draw, y, 2, 1)
+    halves = [Randomness(0, 7, rank, 2).seeds(draw, y[:2], 2, 1)[0] for rank in range(2)]
+    assert torch.equal(torch.cat(halves), whole)
+    for other in (Randomness(1, 7), Randomness(0, 8)):
+        assert not torch.equal(other.seeds(draw, y, 2, 1)[0], whole)
+    assert not torch.equal(Randomness(0, 7).seeds(draw, y, 2, 2)[0], whole)
+    assert list(Randomness(0, 7).starts(4).sample_ids) == [28, 29, 30, 31]
+    assert list(Randomness(0, 7, 1, 2).starts(2).sample_ids) == [30, 31]
+
+
+def test_the_critic_is_not_trained_by_the_estimators_step(data: Path) -> None:
+    trainee = untrained(tiny(), accelerated())
+    before = {name: value.clone() for name, value in trainee.plain_C.state_dict().items()}
+    y = torch.rand(4, 1, 32, 32)
+    estimator_step(trainee, y, Randomness(0, 2))
+    assert same(before, trainee.plain_C.state_dict())
+    assert all(p.grad is None and p.requires_grad for p in trainee.plain_C.parameters())
+
+
+def test_frozen_thaws_after_an_error() -> None:
+    layer = torch.nn.Linear(2, 2)
+    with pytest.raises(RuntimeError, match="stop"), frozen(layer):
+        assert not layer.weight.requires_grad
+        raise RuntimeError("stop")
+    assert layer.weight.requires_grad
+
+
+def test_the_four_models_start_from_the_same_weights() -> None:
+    states = [
+        untrained(tiny(stochastic=s, robust=r), accelerated()).plain_G.state_dict() for s in (0, 1) for r in (0, 1)
+    ]
+    assert all(same(states[0], state) for state in states[1:])
+
+
+def test_the_average_follows_by_its_decay_and_is_what_is_evaluated(data: Path, tmp_path: Path) -> None:
+    G = untrained(tiny(), accelerated()).plain_G
+    average = Average(G, 0.75)
+    before = [p.clone() for p in G.parameters()]
+    with torch.no_grad():
+        for p in G.parameters():
+            p.add_(1)
+    average.update(G)
+    for mine, old in zip(average.module.parameters(), before, strict=True):
+        torch.testing.assert_close(mine, old + 0.25)
+    plain, averaged = (train_tiny(data, tmp_path / str(ema), ema=ema) for ema in (0.0, 0.9))
+    tensors = weights(averaged)
+    assert same(checkpoints.part("G", tensors), checkpoints.part("G", weights(plain)))
+    G, _, _ = trained(averaged)
+    assert same(G.state_dict(), checkpoints.part("average", tensors))
+    assert not same(G.state_dict(), checkpoints.part("G", tensors))
+    with pytest.raises(ValueError, match="ema"):
+        Average(G, 1.0)
+
+
+def test_a_run_leaves_its_numbers_pictures_and_events(data: Path, tmp_path: Path) -> None:
+    folder = train_tiny(data, tmp_path)
+    lines = read_stats(folder)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 4]
+    assert {"critic", "r1", "gan", "lr", "images_per_second"} <= lines[0].keys()
+    assert {"std", "robustness_db"} <= lines[-1].keys()
+    assert lines[0]["lr"] == tiny().lr
+    assert (folder / "snapshots" / "00000004.png").stat().st_size > 0
+    assert list((folder / "tensorboard").iterdir())
+    G, settings, step = trained(folder)
+    assert (settings, step, G.training) == (tiny(), 4, False)
+
+
+def test_stats_are_means_over_the_steps_that_had_the_loss(tmp_path: Path) -> None:
+    with Stats(tmp_path, 0, 3, writing=False) as stats:
+        stats.add({"a": torch.tensor(1.0)})
+        stats.add({"a": torch.tensor(3.0), "b": torch.tensor(5.0)})
+        assert stats.means() == {"a": 2.0, "b": 5.0}
+        assert stats.means() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / "stats.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    with Stats(tmp_path, 2, 3, writing=True):
+        pass
+    assert [line["step"] for line in read_stats(tmp_path)] == [1, 2]
+
+
+def test_infinity_in_the_stats_is_still_json(tmp_path: Path) -> None:
+    with Stats(tmp_path, 0, 1, writing=True) as stats:
+        stats.write(1, 4, {"robustness_db": math.inf})
+    assert read_stats(tmp_path)[0]["robustness_db"] == "inf"
+
+
+def test_pictures_have_a_row_per_kind_and_a_column_per_input() -> None:
+    rows = [torch.full((3, 1, 2, 2), value) for value in (-1.0, 0.5)]
+    assert picture(rows).shape == (3, 4, 6)
+    assert picture(rows).unique().tolist() == [0.0, 0.5]
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reference_experiments.images import training
+
+    def failing(trainee: Any, streams: Any, step: int, plain: Any = training.one_step) -> Any:
+        losses = plain(trainee, streams, step)
+        return {**losses, "gan": losses["gan"] * math.nan} if step == 3 else losses
+
+    monkeypatch.setattr(training, "one_step", failing)
+    with pytest.raises(FloatingPointError, match=r"step 4 .*'gan': nan.*00000002\.json"):
+        train_tiny(data, tmp_path)
+    path = checkpoints.latest(tmp_path / "checkpoints")
+    assert path is not None
+    assert all(bool(value.isfinite().all()) for value in weights(tmp_path).values())
+
+
+def test_a_folder_of_another_training_is_refused(data: Path, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, steps=1)
+    with pytest.raises(ValueError, match=r"another training: weight=500\.0 there and 50\.0 here"):
+        train_tiny(data, tmp_path, weight=50.0, steps=1)
+
+
+def test_mixed_precision_of_float16_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", "fp16")
+    with pytest.raises(ValueError, match="bf16"):
+        accelerated()
+
+
+def test_cadences_must_be_multiples() -> None:
+    with pytest.raises(ValueError, match="checkpoint must be a multiple of stats=100, got 150"):
+        Cadence(100, 150, 500)
+    with pytest.raises(ValueError, match="snapshot"):
+        Cadence(100, 100, 150)
+
+
+def test_only_the_last_two_checkpoints_are_kept(data: Path, tmp_path: Path) -> None:
+    train_tiny(data, tmp_path, steps=7)
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == [f"{step:08d}.{kind}" for step in (6, 7) for kind in ("json", "safetensors")]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "json"])
+def test_a_damaged_checkpoint_is_named_with_the_way_back(data: Path, tmp_path: Path, damage: str) -> None:
+    folder = train_tiny(data, tmp_path, steps=4)
+    path = checkpoints.latest(folder / "checkpoints")
+    assert path is not None
+    whole = path.with_suffix(".safetensors")
+    if damage == "json":
+        path.write_text(path.read_text()[:20])
+    elif damage == "missing":
+        whole.unlink()
+    else:
+        whole.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"checkpoint .*00000004.*delete .*00000004\.json to go on from step 2"):
+        trained(folder)
+    path.unlink()
+    assert trained(folder)[2] == 2
+    assert same(weights(train_tiny(data, folder)), weights(train_tiny(data, tmp_path / "again")))
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        if "00000004.safetensors" in self.name:
+            plain(self, content[:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return plain(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"cannot write the checkpoint of step 4: .*No space left"):
+        train_tiny(data, tmp_path)
+    monkeypatch.undo()
+    left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert left == ["00000002.json", "00000002.safetensors"]
+    assert same(weights(train_tiny(data, tmp_path)), weights(train_tiny(data, tmp_path / "again")))
+
+
+def test_there_is_nothing_to_evaluate_before_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        trained(tmp_path)
+
+
+def test_a_checkpoint_names_its_settings(data: Path, tmp_path: Path) -> None:
+    path = checkpoints.latest(train_tiny(data, tmp_path, steps=1) / "checkpoints")
+    assert path is not None
+    assert json.loads(path.read_text())["settings"]["weight"] == 500.0
