@@ -71,10 +71,10 @@ def open_set(folder: Path, part: Part) -> ImageSet:
         name, recorded = description["name"], description["parts"][part]
         shape, sha256 = tuple(recorded["shape"]), recorded["sha256"]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / DESCRIPTION} says nothing of {error}; {_again(folder)}") from error
+        raise ValueError(f"{folder / DESCRIPTION} does not describe a set, {error!r}; {_again(folder)}") from error
     try:
         images = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"cannot read {path}: {error}; {_again(folder)}") from error
     if images.dtype != np.uint8 or images.shape != shape:
         raise ValueError(

@@ -1,4 +1,7 @@
-"""ImageNet at 64 x 64 (2017): ``train_data_batch_1`` to ``10``, ``val_data``; pickled or ``.npz``."""
+"""ImageNet at 64 x 64 (Chrabaszcz et al., 2017): ``train_data_batch_1`` to ``10``, ``val_data``; pickles or ``.npz``.
+
+A pickle can run any code when it is read; here it can make arrays, numbers and containers of them, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def batch(file: Path) -> Pixels:
 
 
 def _load_npz(file: Path) -> Any:
-    with np.load(file, allow_pickle=False) as arrays:
+    with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
         return arrays["data"]
 
 

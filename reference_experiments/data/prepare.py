@@ -11,12 +11,23 @@ from pathlib import Path
 from tqdm import tqdm
 
 from reference_experiments.data import celeba, digits, fashion, folder, imagenet64
-from reference_experiments.data.arrays import PARTS, Pixels, Source, describe, open_set, verify_set, write_set
+from reference_experiments.data.arrays import (
+    DESCRIPTION,
+    PARTS,
+    Pixels,
+    Source,
+    describe,
+    open_set,
+    verify_set,
+    write_set,
+)
+from reference_experiments.data.files import as_published
 from reference_experiments.data.images64 import FOLDER_VARIABLE
 from reference_experiments.data.pictures import Recipe
 
 DATA = Path("runs/data")
 UNCHANGED = Recipe()
+FACES = (9891, 2485)
 
 
 @dataclass(frozen=True)
@@ -34,16 +45,23 @@ class Choices:
     recipe: Recipe = UNCHANGED
 
 
-def _pictures(recipe: Recipe) -> Callable[[Path, Choices], Source]:
-    return lambda path, choices: folder.source(path, recipe, choices.seed)
+def _pictures(recipe: Recipe, published: tuple[int, int] | None = None) -> Callable[[Path, Choices], Source]:
+    def read(path: Path, choices: Choices) -> Source:
+        found = folder.source(path, recipe, choices.seed)
+        if published is not None:
+            counts = tuple(found.parts[part][0] for part in PARTS)
+            as_published(f"images in {path} (train, validation)", counts, published, choices.any_count)
+        return found
+
+    return read
 
 
 SETS: dict[str, tuple[str | None, Callable[[Path, Choices], Source]]] = {
     "celeba64": ("celeba", lambda path, choices: celeba.source(path, choices.seed, choices.any_count)),
     "imagenet64": ("imagenet64", lambda path, choices: imagenet64.source(path, choices.any_count)),
-    "faces64": ("faces64", _pictures(Recipe(size=(64, 64)))),
-    "faces32": ("faces64", _pictures(Recipe(size=(64, 64), halve=True))),
-    "natural64": ("natural64", _pictures(Recipe(size=(64, 64)))),
+    "faces64": ("faces64", _pictures(Recipe(size=(64, 64)), FACES)),
+    "faces32": ("faces64", _pictures(Recipe(size=(64, 64), halve=True), FACES)),
+    "natural64": ("natural64", _pictures(Recipe(size=(64, 64)), (1200, 1200))),
     "fashion32": ("fashion-mnist", lambda path, choices: fashion.source(path, choices.any_count)),
     "digits32": (None, lambda path, choices: digits.source()),
 }
@@ -65,7 +83,9 @@ def prepare(name: str, source: Path | None, out: Path = DATA, *, verify: bool = 
 
     Raises:
         FileNotFoundError: if there is no source.
+        FileExistsError: if something else is in the place of the set.
         ValueError: if a file of it is faulty, or if the set is there and is damaged or was prepared with other choices.
+        OSError: if the disk is full; nothing is left behind then, nor after an interruption.
     """
     choices = Choices(**chosen)  # type: ignore[arg-type]
     if name in SETS and choices.recipe != UNCHANGED:
@@ -104,6 +124,8 @@ def _recorded(choices: Choices) -> dict[str, object]:
 
 def _check(target: Path, choices: Choices, verify: bool) -> None:
     """The set is whole by its sizes, and by its checksums if those are asked for; and it is the one asked for."""
+    if not (target / DESCRIPTION).exists():
+        raise FileExistsError(f"{target} exists and is no prepared set: give another --out, or delete it")
     for part in PARTS:
         open_set(target, part)
     theirs = describe(target).get("source", {}).get("choices")
@@ -132,9 +154,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     recipe = Recipe(resize=options.resize, crop=options.crop, halve=options.halve)
-    target = prepare(
-        options.set, options.source, options.out, verify=options.verify,
-        seed=options.seed, any_count=options.any_count, recipe=recipe,
-    )  # fmt: skip
+    try:
+        target = prepare(
+            options.set, options.source, options.out, verify=options.verify,
+            seed=options.seed, any_count=options.any_count, recipe=recipe,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:  # of the files, not of this program: a trace would hide the message
+        raise SystemExit(f"prepare {options.set}: {error}") from error
     sets = [open_set(target, part) for part in PARTS]
     print(f"{target}: " + ", ".join(f"{len(s)} {s.part}" for s in sets) + f", {sets[0].images.shape[1:]}")
