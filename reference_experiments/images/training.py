@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor
 
 from reference_experiments.data.arrays import Part, open_set
@@ -34,8 +33,7 @@ def accelerated() -> Accelerator:
     Raises:
         ValueError: for float16, whose scaled losses and gradient penalty do not go together.
     """
-    # Buffers are the running statistics of each process's own batches: nothing in training reads them.
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    accelerator = Accelerator()
     if accelerator.mixed_precision == "fp16":
         raise ValueError("mixed precision must be 'bf16' or 'no', got 'fp16': the gradient penalty is not scaled")
     return accelerator
