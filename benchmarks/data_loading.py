@@ -156,10 +156,11 @@ def report(results: dict[str, Any]) -> str:
     lines += [
         "",
         f"{results['images']:,} images of 3 x 64 x 64, batches of {results['batch']}; medians of {results['repeats']} "
-        f"interleaved rounds. Delivered is {NEEDED} times consumed up to {fastest[0]:,.0f} plain steps per second at this "
-        f"batch with the set in memory, and up to {fastest[1]:,.0f} from disk, where a device converts to float.",
-        f"Drawing the order of an epoch takes {1e3 * results['order_seconds']:.0f} ms. Within {results['growth_steps']:,} "
-        f"batches the process grew by {results['growth_mib']:.0f} MiB of its own; the set has {results['set_mib']:,.0f}.",
+        f"interleaved rounds. Delivered is {NEEDED} times consumed up to {fastest[0]:,.0f} plain steps per second at "
+        f"this batch with the set in memory, and up to {fastest[1]:,.0f} from disk, where a device converts to float. "
+        f"Drawing the order of an epoch takes {1e3 * results['order_seconds']:.0f} ms. Within "
+        f"{results['growth_steps']:,} batches the process grew by {results['growth_mib']:.0f} MiB of its own; the set "
+        f"has {results['set_mib']:,.0f}.",
         "",
         f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, torch {record['torch']}.",
     ]

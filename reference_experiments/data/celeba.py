@@ -6,13 +6,12 @@ A folder in the official layout (``img_align_celeba/*.jpg`` or ``img_align_celeb
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from reference_experiments.data.arrays import Part, Source
-from reference_experiments.data.files import as_published, fingerprint, opened, with_suffix
+from reference_experiments.data.files import as_published, file_digest, fingerprint, opened, with_suffix
 from reference_experiments.data.pictures import Recipe, pictures
 
 RECIPE = Recipe(size=(178, 218), resize=102, crop=64)
@@ -42,8 +41,7 @@ def source(path: Path, seed: int, any_count: bool) -> Source:
     if missing := [name for names in official for name in names if name not in files]:
         raise FileNotFoundError(f"{root} lacks {len(missing)} images of the partition file, the first {missing[0]}")
     if root.name == f"{IMAGES}.zip":
-        with root.open("rb") as archive:
-            as_published(f"MD5 of {root}", hashlib.file_digest(archive, "md5").hexdigest(), ARCHIVE_MD5, any_count)
+        as_published(f"MD5 of {root}", file_digest(root, "md5"), ARCHIVE_MD5, any_count)
     parts = divided(official[0], official[1], seed)
     n_train, of_train = len(parts["train"]), len(official[0])
     record = {

@@ -1,4 +1,7 @@
-"""Fashion-MNIST: ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte``, gzipped or not, padded to 32 x 32."""
+"""Fashion-MNIST: ``train-images-idx3-ubyte`` and ``t10k-images-idx3-ubyte``, gzipped or not, padded to 32 x 32.
+
+Debian's package ``dataset-fashion-mnist`` puts them into ``/usr/share/datasets/fashion-mnist``.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -38,7 +39,8 @@ def opened(path: Path) -> Iterator[Files]:
         ValueError: if it is a file and no zip archive, or, from ``read``, if a file in it is damaged.
     """
     if path.is_dir():
-        names = (found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file())
+        below = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+        names = (found.relative_to(path).as_posix() for found in below)
         yield Files(path, _kept(names), lambda name: (path / name).read_bytes())
         return
     if not path.exists():
@@ -77,12 +79,17 @@ def fingerprint(path: Path, names: list[str] | None = None) -> dict[str, Any]:
         names: of the files that count, if it is a folder.
     """
     if path.is_file():
-        with path.open("rb") as file:
-            return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"file": path.name, "sha256": file_digest(path, "sha256")}
     digest = hashlib.sha256()
     for name in tqdm(names or [], "checksum", unit="file", disable=None, leave=False):
-        digest.update(f"{name} {hashlib.sha256((path / name).read_bytes()).hexdigest()}\n".encode())
+        digest.update(f"{name} {file_digest(path / name, 'sha256')}\n".encode())
     return {"folder": path.name, "files": len(names or []), "sha256": digest.hexdigest()}
+
+
+def file_digest(path: Path, algorithm: Literal["md5", "sha256"]) -> str:
+    """The checksum of a file, which is not read into memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def as_published(what: str, found: object, published: object, any_count: bool) -> None:

@@ -74,6 +74,7 @@ def _images(files: list[Path], part: Part, any_count: bool) -> Iterator[Pixels]:
         images = batch(file)
         count += len(images)
         yield from images
+        del images  # before the next file is read
     as_published(f"{part} images", count, PUBLISHED[part], any_count)
 
 

@@ -373,6 +373,16 @@ def test_what_systems_leave_beside_files_is_not_among_them(tmp_path: Path) -> No
             assert files.read("b/1.jpg") == b"b/1.jpg"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="makes symbolic links")
+def test_linked_folders_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "elsewhere")
+    with opened(tmp_path / "set") as files:
+        assert files.names == ("train/1.jpg",)
+
+
 def test_a_path_that_holds_no_files_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"), opened(tmp_path / "nowhere"):
         pass
