@@ -16,7 +16,6 @@ from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
 from reference_experiments.networks.digit_mlp import DigitEstimator, mlp
 from stochrobust import Consistent, InpaintingProjector, eps_from_psnr, robustness_loss
 
-
 Regularizer = Callable[[Consistent, Tensor, Tensor, torch.Generator], Tensor]
 """``regularizer(G, x, y, generator)``: a scalar, already weighted, to be added to the estimator's loss; y is of x."""
 

@@ -1,70 +1,27 @@
-"""Table 1's and Figure 3's row of one model, on the images of a prepared set: restartable, on any number of processes."""
+"""Table 1's and Figure 3's row of one model on a prepared set: restartable, on any number of processes."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-import stochrobust
-from reference_experiments.data.arrays import ImageSet, open_set
+from reference_experiments.data.arrays import Part
+from reference_experiments.images.jobs import Drawn, Jobs, features_of, opened, planned
 from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.numbers import per_image, realism
-from reference_experiments.images.per_image import ATTACKS, Numbers, feature_rows, of_attacks, of_outputs
+from reference_experiments.images.per_image import ATTACKS
 from reference_experiments.images.restorer import Restorer
-from reference_experiments.images.shards import Job, digest, wait, work
-from reference_experiments.images.training import as_images
+from reference_experiments.images.shards import wait, work
 from reference_experiments.runs import Record
-from stochrobust import FeatureExtractor, SampleKeys, psnr_from_eps
+from stochrobust import FeatureExtractor, psnr_from_eps
 
 CONVENTIONS = (
     "FID, precision, recall and distortion are of outputs clamped to [0, 1]; per-pixel std, robustness and consistency "
     "of outputs as they are. Robustness is on seeds that did not choose the attack."
 )
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Images of a set in a random order that depends on the seed alone.
-
-    Args:
-        of: the set.
-        seed: of the order.
-        device: where the images are to be.
-    """
-
-    of: ImageSet
-    seed: int
-    device: torch.device | str = "cpu"
-
-    def ids(self, shard: slice) -> list[int]:
-        """Which images of the set are at these places."""
-        generator = SampleKeys((), self.seed).generator("order", self.of.part)
-        ids: list[int] = torch.randperm(len(self.of), generator=generator)[shard].tolist()
-        return ids
-
-    def images(self, ids: list[int]) -> Tensor:
-        """(B, C, H, W) float32 in [0, 1]."""
-        return as_images(torch.from_numpy(self.of.images[ids]), self.device)
-
-
-@dataclass(frozen=True)
-class Jobs:
-    """All work of one evaluation: features of real images, numbers of the outputs, numbers of the attacks."""
-
-    real: Job
-    outputs: Job
-    attacks: Job
-
-    @property
-    def all(self) -> list[Job]:
-        """The attacks first: their shards cost most, and the processes end together."""
-        return [self.attacks, self.outputs, self.real]
 
 
 def evaluate(
@@ -102,10 +59,7 @@ def evaluate(
             is damaged.
         TimeoutError: if another process does not finish its share.
     """
-    sets = {part: Drawn(open_set(data, part), measuring.seed, device) for part in ("train", "validation")}
-    for part, drawn in sets.items():
-        if measuring.n_real > len(drawn.of):
-            raise ValueError(f"n_real must be at most the {len(drawn.of)} images of {part}, got {measuring.n_real}")
+    sets = opened(data, measuring, device)
     extractor = measuring.features(sets["train"].of.images.shape[1], device)
     jobs = planned(restorer, sets, measuring, extractor, folder / "parts", cache or folder / "parts")
     with restorer.evaluating():
@@ -116,63 +70,32 @@ def evaluate(
     return row(restorer, sets, measuring, extractor, jobs, record)
 
 
-def planned(
-    restorer: Restorer,
-    sets: dict[str, Drawn],
-    measuring: Measuring,
-    extractor: FeatureExtractor,
-    folder: Path,
-    cache: Path,
-) -> Jobs:
-    """The work, each kind under what its numbers depend on, and nothing else."""
-    train, validation = sets["train"], sets["validation"]
-    features = {"features": asdict(extractor.protocol)}
-    common = {"seed": measuring.seed, "stochrobust": stochrobust.__version__}
-    model = {**common, **identity(restorer, validation)}
-    many = restorer.stochastic  # of a deterministic model, more samples and seeds are the same again
-    drawn = {"n_samples": measuring.n_samples, "n_draws": measuring.n_draws} if many else {}
-    attacked = {"attacks": repr(ATTACKS), **({"n_seeds": measuring.n_seeds} if many else {})}
-    attack_batch = max(1, measuring.batch // (measuring.n_seeds if many else 1))
+def reference(
+    data: Path, measuring: Measuring, cache: Path, *, record: Record, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
+    """The row of the validation images themselves: what a perfect model has in FID, precision and recall.
 
-    def job(kind: str, parent: Path, n: int, depends_on: dict[str, Any], compute: Callable[[slice], Numbers]) -> Job:
-        return Job(parent / f"{kind}-{digest(depends_on)}", n, measuring.shard, compute)
-
-    def of_real(shard: slice) -> Numbers:
-        ids = train.ids(shard)
-        return _in_batches(ids, measuring.batch, lambda some: {
-            "features": feature_rows(train.images(some), measuring, extractor)
-        })  # fmt: skip
-
-    def of_restored(shard: slice) -> Numbers:
-        return _in_batches(validation.ids(shard), measuring.batch, lambda some: of_outputs(
-            restorer, validation.images(some), some, measuring, extractor
-        ))  # fmt: skip
-
-    def of_attacked(shard: slice) -> Numbers:
-        return _in_batches(validation.ids(shard), attack_batch, lambda some: of_attacks(
-            restorer, validation.images(some), some, measuring
-        ))  # fmt: skip
-
-    return Jobs(
-        job("real", cache, measuring.n_real, {**common, **features, "set": train.of.sha256}, of_real),
-        job("outputs", folder, measuring.n_real, {**model, **features, **drawn}, of_restored),
-        job("attacks", folder, measuring.n_attacked, {**model, **attacked}, of_attacked),
+    Args:
+        data, measuring, cache, record, device: as in :func:`evaluate`.
+    """
+    sets = opened(data, measuring, device)
+    extractor = measuring.features(sets["train"].of.images.shape[1], device)
+    jobs = [features_of(drawn, measuring, extractor, cache) for drawn in sets.values()]
+    work(jobs)
+    real, validation = (job.merged()["features"] for job in jobs)
+    numbers, protocol = realism(
+        real, [validation], features=extractor.protocol, k=measuring.k, n_splits=measuring.n_splits, seed=measuring.seed
     )
-
-
-def identity(restorer: Restorer, validation: Drawn) -> dict[str, Any]:
-    """What tells a model with its degradation and its images from another."""
-    y = restorer.projector.D(validation.images([0]))
     return {
-        "model": [restorer.identity, restorer.description, restorer.stochastic, restorer.eps],
-        "degraded": hashlib.sha256(y.cpu().numpy().tobytes()).hexdigest(),
-        "set": validation.of.sha256,
+        "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
+        "values": {name: number.as_json() for name, number in numbers.items()},
+        "record": record.finished(device),
     }
 
 
 def row(
     restorer: Restorer,
-    sets: dict[str, Drawn],
+    sets: dict[Part, Drawn],
     measuring: Measuring,
     extractor: FeatureExtractor,
     jobs: Jobs,
@@ -208,8 +131,3 @@ def row(
         "values": {name: number.as_json() for name, number in numbers.items()},
         "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
     }
-
-
-def _in_batches(ids: list[int], size: int, compute: Callable[[list[int]], Numbers]) -> Numbers:
-    parts = [compute(ids[start : start + size]) for start in range(0, len(ids), size)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -45,8 +45,8 @@ class Number:
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Number:
         """What :meth:`as_json` wrote."""
-        values = {name: math.inf if value == "inf" else value for name, value in content.items()}
-        return cls(**values | {"draws": tuple(values["draws"])})
+        values: dict[str, Any] = {name: math.inf if value == "inf" else value for name, value in content.items()}
+        return cls(**{**values, "draws": tuple(values["draws"])})
 
 
 def per_image(values: Tensor) -> Number:
