@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,13 @@ def reference(
     numbers, protocol = realism(
         real, [validation], features=extractor.protocol, k=measuring.k, n_splits=measuring.n_splits, seed=measuring.seed
     )
-    return {
-        "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
-        "values": {name: number.as_json() for name, number in numbers.items()},
-        "record": record.finished(device),
-    }
+    return _as_json(
+        {
+            "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
+            "values": {name: number.as_json() for name, number in numbers.items()},
+            "record": record.finished(device),
+        }
+    )
 
 
 def row(
@@ -115,19 +118,31 @@ def row(
     validation = sets["validation"]
     n_elements = restorer.projector.D(validation.images([0])).numel()
     settings = {name: value for name, value in asdict(measuring).items() if name not in ("batch", "shard", "weights")}
-    return {
-        "model": {"description": restorer.description, "weights": restorer.identity, "stochastic": restorer.stochastic},
-        "protocol": {
-            **settings,
-            "set": validation.of.name,
-            "sha256": {part: drawn.of.sha256 for part, drawn in sets.items()},
-            "features": asdict(protocol) | {"metric": "Frechet distance, precision, recall"},
-            "attacks": {name: repr(attack) for name, attack in ATTACKS.items()},
-            "eps": restorer.eps,
-            "eps_in_db": psnr_from_eps(restorer.eps, n_elements),
-            "dtype": "float32",
-            "conventions": CONVENTIONS,
-        },
-        "values": {name: number.as_json() for name, number in numbers.items()},
-        "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
-    }
+    return _as_json(
+        {
+            "model": {
+                "description": restorer.description,
+                "weights": restorer.identity,
+                "stochastic": restorer.stochastic,
+            },
+            "protocol": {
+                **settings,
+                "set": validation.of.name,
+                "sha256": {part: drawn.of.sha256 for part, drawn in sets.items()},
+                "features": asdict(protocol) | {"metric": "Frechet distance, precision, recall"},
+                "attacks": {name: repr(attack) for name, attack in ATTACKS.items()},
+                "eps": restorer.eps,
+                "eps_in_db": psnr_from_eps(restorer.eps, n_elements),
+                "dtype": "float32",
+                "conventions": CONVENTIONS,
+            },
+            "values": {name: number.as_json() for name, number in numbers.items()},
+            "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
+        }
+    )
+
+
+def _as_json(content: dict[str, Any]) -> dict[str, Any]:
+    """As it is read from a file."""
+    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
+    return plain

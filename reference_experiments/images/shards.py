@@ -66,7 +66,7 @@ class Job:
             ValueError: if a file is damaged, naming it.
         """
         parts = [_read(self.path(shard)) for shard in self.shards]
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: torch.cat([part[name] for part in parts]) for name in sorted(parts[0])}
 
 
 def work(jobs: list[Job], rank: int = 0, world: int = 1) -> None:
