@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from reference_experiments import readme
+from reference_experiments.data import prepare
 from reference_experiments.runs import Record, shell_command
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> None:
     )
     _add_quality(studies.add_parser("quality", help="the quality metrics on real images, degraded and foreign"))
     _add_diffusion(studies.add_parser("diffusion", help="diffusion restorers beside GANs: appendices B.2 and F"))
+    prepare.add_arguments(studies.add_parser("prepare", help="make a data set ready for training"))
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)

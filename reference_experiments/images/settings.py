@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from reference_experiments.images.tasks import Task, TaskName
-from reference_experiments.networks.resnet_critic import ResNetCritic
+from reference_experiments.networks.resnet_critic import Init, ResNetCritic
 from reference_experiments.networks.unet import UNet
 from stochrobust import PAPER, TRAINING, AdamAscent, Consistent, SphereAscent
 
@@ -36,6 +36,8 @@ class Training:
         n_seeds: per input in it; a deterministic model has one outcome, and needs one.
         attack: that searches for delta: the paper's, or this library's, of two gradients.
         s, f: widths of the U-Net and of the critic.
+        critic_gain: of the critic's residual branches.
+        critic_init: law of the critic's first weights; see :class:`ResNetCritic`.
         norm: whether the U-Net has batch normalisation.
         ema: decay of the running average of the estimator's weights that is evaluated; 0 for none, as published.
         seed: of everything drawn.
@@ -58,6 +60,8 @@ class Training:
     attack: Literal["paper", "training"] = "paper"
     s: int = 24
     f: int = 16
+    critic_gain: float = 0.1
+    critic_init: Init = "torch"
     norm: bool = True
     ema: float = 0.0
     seed: int = 0
@@ -74,7 +78,7 @@ class Training:
 
     def critic(self) -> nn.Module:
         """The untrained critic."""
-        return ResNetCritic(self.f, self.size, channels=self.channels)
+        return ResNetCritic(self.f, self.size, channels=self.channels, gain=self.critic_gain, init=self.critic_init)
 
     def learning_rate(self, step: int) -> float:
         """At that step, the first being 0."""
