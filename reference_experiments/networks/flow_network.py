@@ -115,7 +115,8 @@ class FlowNetwork(nn.Module):
         """One layer's inverse; a split takes the last of the emitted latents."""
         if isinstance(stage.layer, Split2d):
             return stage.layer.decode(x, emitted.pop())
-        return self.applied(stage.layer.decode, x, features[stage.level - 1])  # type: ignore[arg-type]
+        inverted: Tensor = self.applied(stage.layer.decode, x, features[stage.level - 1])  # type: ignore[arg-type]
+        return inverted
 
     def applied(self, step: Callable[[Tensor, Tensor], Result], x: Tensor, u: Tensor) -> Result:
         """``step(x, u)``, with or without what a backward pass needs."""
@@ -134,7 +135,7 @@ class FlowNetwork(nn.Module):
             x = self.undo(stage, x, emitted, features)
             if not bool(x.isfinite().all()):
                 layer = f"layers.{stage.number} ({type(stage.layer).__name__}, level {stage.level})"
-                return f"the inverse exploded in {layer} of {len(self.layers)} layers: not finite in {x.dtype}, from inputs of magnitude up to {largest:.3g}"
+                return f"the inverse exploded in {layer}: not finite in {x.dtype}, from numbers of up to {largest:.3g}"
         return "the inverse was not finite, and finite when repeated"
 
 

@@ -192,6 +192,20 @@ def bits_per_pixel(log_likelihood: Tensor, height: int, width: int) -> Tensor:
     return -log_likelihood / (math.log(2) * height * width)
 
 
+@torch.no_grad()
+def inversion_error(G: SRFlow, y: Tensor, z: Latents) -> Tensor:
+    """How far the inverse is from one in the dtype of y: ``max |encode(decode(y, z), y) - z|`` over all latents, (B,).
+
+    About rounding where decoding is sound. A value that is not small beside ``heat`` says that the output is no image of
+    its seed, long before it stops to be finite: use float64 then.
+
+    Raises:
+        ValueError: as :meth:`SRFlow.decode` and, for odd sides, :meth:`SRFlow.encode`.
+    """
+    found = G.encode(G.decode(y, z), y).z
+    return torch.stack([(a - b).abs().amax((1, 2, 3)) for a, b in zip(found, z, strict=True)]).amax(0)
+
+
 def load_srflow(path: Path, config: SRFlowConfig = PUBLISHED, *, checkpointing: bool = False) -> SRFlow:
     """SRFlow with published weights (``SRFlow_DF2K_4X.pth``), in eval mode.
 
