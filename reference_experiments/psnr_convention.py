@@ -81,6 +81,6 @@ class PSNRConvention:
 PLAIN = PSNRConvention()
 """Floats as they are: the default of the attack study."""
 BENCHMARK = PSNRConvention("y", 4, "round")
-"""That of most published numbers for 4x super-resolution: luma of 8-bit outputs, as many border pixels cut as the scale."""
+"""That of most published numbers for 4x super-resolution: luma of 8-bit outputs, a border of as many pixels cut."""
 SRFLOW = PSNRConvention("rgb", 0, "truncate")
 """That of SRFlow's own evaluation, which truncates its outputs to 8 bits."""

@@ -196,8 +196,8 @@ def bits_per_pixel(log_likelihood: Tensor, height: int, width: int) -> Tensor:
 def inversion_error(G: SRFlow, y: Tensor, z: Latents) -> Tensor:
     """How far the inverse is from one in the dtype of y: ``max |encode(decode(y, z), y) - z|`` over all latents, (B,).
 
-    About rounding where decoding is sound. A value that is not small beside ``heat`` says that the output is no image of
-    its seed, long before it stops to be finite: use float64 then.
+    About rounding where decoding is sound. A value that is not small beside ``heat`` says that the output does not
+    belong to its seed, long before it stops to be finite: use float64 then.
 
     Raises:
         ValueError: as :meth:`SRFlow.decode` and, for odd sides, :meth:`SRFlow.encode`.
