@@ -100,6 +100,15 @@ def test_tensors_have_the_published_names_shapes_and_number() -> None:
     }
 
 
+def test_sizes_are_those_asked_for() -> None:
+    with torch.device("meta"):
+        model = SRFlow(SRFlowConfig(levels=2, steps=3, hidden=5, n_blocks=4, width=7, growth=2, stacked=(1, 3)))
+    assert (len(model.RRDB.RRDB_trunk), len(model.flowUpsamplerNet.layers)) == (4, 2 * (1 + 2 + 3))
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert shapes["RRDB.RRDB_trunk.3.RDB1.conv2.weight"] == (2, 7 + 2, 3, 3)
+    assert shapes["flowUpsamplerNet.layers.3.affine.fAffine.0.weight"] == (5, 6 + 3 * 7, 3, 3)
+
+
 # What github.com/andreas128/SRFlow (commit 5a007ad) computes in float64, with a cast to float32 in its decoding taken
 # out, of the weights `drawn_weights(..., 7)` and of inputs from numpy's `default_rng(3)`, drawn in the order below.
 # Mean and standard deviation of each latent; bits per pixel; "logdet" in its own sense; of the decoded image mean,
