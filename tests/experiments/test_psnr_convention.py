@@ -60,10 +60,11 @@ def test_rounding_clamps_above_and_acts_on_both_images() -> None:
     assert convention(a, white).tolist() == convention(white, a).tolist() == [math.inf]
 
 
-def test_rounding_comes_before_luma() -> None:
-    """Each channel rounds to 0, though luma moves by almost half a level."""
-    a = image(0.49 / 255, 0.49 / 255, 0.49 / 255)
-    assert PSNRConvention("y", rounding="round")(a, BLACK).tolist() == [math.inf]
+def test_rounding_comes_before_luma_which_is_not_rounded() -> None:
+    """10.4 levels of grey become 10, which move luma by 10 x 219 / 255 levels."""
+    a = image(10.4 / 255, 10.4 / 255, 10.4 / 255)
+    found = PSNRConvention("y", rounding="round")(a, BLACK)
+    assert found.tolist() == pytest.approx([decibels((10 * 219 / 255 / 255) ** 2)])
 
 
 def test_samples_are_kept_apart() -> None:

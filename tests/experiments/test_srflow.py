@@ -172,6 +172,16 @@ def test_numbers_are_the_originals(
     assert [x_hat.mean().item(), x_hat.std().item(), *tail] == exactly(decoded)
 
 
+def test_norms_are_fitted_as_the_originals() -> None:
+    """As above, with ActNorms that start at zero, in train mode: mean bits per pixel of the first batch."""
+    model, rng = SRFlow(replace(SMALL, steps=2)).double(), np.random.default_rng(3)
+    weights = drawn_weights(model.state_dict(), 7)
+    model.load_state_dict({name: 0 * value if "actnorm" in name else value for name, value in weights.items()})
+    y, x = torch.from_numpy(rng.random((4, 3, 6, 8))), torch.from_numpy(rng.random((4, 3, 24, 32)))
+    bits = bits_per_pixel(model.encode(x, y).log_likelihood, 24, 32).mean()
+    assert bits.item() == pytest.approx(1.4387298357115497, rel=1e-9)
+
+
 # -- inverse and likelihood --------------------------------------------------------------------------------------------
 
 
