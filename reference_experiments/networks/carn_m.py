@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+
+from reference_experiments.networks.weights import read_weights, with_weights
 
 SCALES = (2, 3, 4)
 WIDTH, GROUPS = 64, 4
@@ -151,24 +152,4 @@ def load_carn_m(path: Path, scale: int) -> CARNM:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != SHA256:
         raise ValueError(f"{path} must be the published carn_m.pth, of SHA-256 {SHA256}, got {found}")
-    return with_weights(model, torch.load(path, map_location="cpu", weights_only=True), str(path))
-
-
-def with_weights(model: CARNM, weights: Mapping[str, Tensor], origin: str) -> CARNM:
-    """The model with all its tensors taken from ``weights``, which holds these and no others, in eval mode.
-
-    Raises:
-        ValueError: naming every tensor that is missing, unknown, or of another shape.
-    """
-    own = model.state_dict()
-    wrong = [f"{name} is missing" for name in own.keys() - weights.keys()]
-    wrong += [f"{name} is unknown" for name in weights.keys() - own.keys()]
-    wrong += [
-        f"{name} must be {tuple(own[name].shape)}, got {tuple(weights[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
-    ]
-    if wrong:
-        raise ValueError(f"{origin} does not hold CARN-M's weights: {'; '.join(sorted(wrong))}")
-    model.load_state_dict(weights)
-    return model.eval()
+    return with_weights(model, read_weights(path, "CARN-M's published checkpoint"), "CARN-M", str(path))
