@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reference_experiments.images.presets import PRESETS, Arm
 from reference_experiments.images.training import accelerated, train
+from reference_experiments.runs import shell_command
 
 
 def folder_of(runs: Path, preset: str, arm: Arm, seed: int) -> Path:
@@ -20,4 +21,4 @@ def train_models(name: str, arms: Iterable[Arm], seeds: Iterable[int] | None, da
     for seed in seeds or range(preset.n_training_seeds):
         for arm in arms:
             folder = folder_of(runs, name, arm, seed)
-            train(preset.settings(arm, seed), data / preset.data, folder, preset.cadence, accelerator)
+            train(preset.settings(arm, seed), data / preset.data, folder, preset.cadence, accelerator, shell_command())

@@ -16,6 +16,7 @@ from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
 from reference_experiments.images.checkpoints import Checkpoint, named, part
+from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence, Training
 from reference_experiments.images.snapshots import snapshot
 from reference_experiments.images.stats import Stats
@@ -49,15 +50,19 @@ def untrained(settings: Training, accelerator: Accelerator) -> Trainee:
     return Trainee(outer_G, outer_C, G, C, adam_G, adam_C, accelerator, settings)
 
 
-def train(settings: Training, data: Path, folder: Path, cadence: Cadence, accelerator: Accelerator) -> None:
+def train(
+    settings: Training, data: Path, folder: Path, cadence: Cadence, accelerator: Accelerator, command: str = ""
+) -> None:
     """Train, or go on with the training whose checkpoints are in ``folder``.
 
     Args:
         settings: of the training.
         data: a prepared set; its part ``train``, and of ``validation`` a few for the snapshots.
-        folder: gets ``settings.json``, ``checkpoints/``, ``stats.jsonl``, ``tensorboard/`` and ``snapshots/``.
+        folder: gets ``settings.json``, ``sessions.json``, ``checkpoints/``, ``stats.jsonl``, ``tensorboard/`` and
+            ``snapshots/``.
         cadence: how often each is written.
         accelerator: see :func:`accelerated`.
+        command: that does this, for the record.
 
     Raises:
         ValueError: if the folder is of another training, or the latest checkpoint is damaged.
@@ -70,6 +75,7 @@ def train(settings: Training, data: Path, folder: Path, cadence: Cadence, accele
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
+    sessions = Sessions(folder, step, command, accelerator.device, accelerator.num_processes)
     with Stats(folder, step, settings.steps, accelerator.is_main_process) as stats:
         while step < settings.steps:
             stats.add(one_step(trainee, streams, step))
@@ -83,6 +89,7 @@ def train(settings: Training, data: Path, folder: Path, cadence: Cadence, accele
                 stats.show(step, *snapshot(average.module, examples, settings))
             if accelerator.is_main_process and (last or step % cadence.checkpoint == 0):
                 checkpoints.save(folder / "checkpoints", state(trainee, average, step))
+                sessions.reached(step)
     accelerator.wait_for_everyone()
 
 

@@ -70,7 +70,9 @@ def test_shortcut_is_a_convolution_without_bias_only_where_widths_differ() -> No
 def test_every_option_of_the_critic_changes_its_logits(option: dict[str, Any]) -> None:
     def logits(**options: Any) -> Tensor:
         torch.manual_seed(0)
-        return ResNetCritic(4, 32, **options)(torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+        images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        found: Tensor = ResNetCritic(4, 32, **options)(images)
+        return found
 
     assert not torch.equal(logits(), logits(**option))
 
@@ -85,7 +87,7 @@ def test_kaiming_weights_tell_images_apart_a_hundred_times_better() -> None:
 
 
 @pytest.mark.parametrize(("arguments", "named"), [({"size": 48}, "size"), ({"pool": 4}, "pool")])
-def test_critic_names_what_it_cannot_be(arguments: dict[str, int], named: str) -> None:
+def test_critic_names_what_it_cannot_be(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         ResNetCritic(2, **arguments)
 

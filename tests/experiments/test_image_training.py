@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from reference_experiments.data.batches import Batches
-from reference_experiments.images import checkpoints, steps
+from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
-from reference_experiments.images.settings import PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
+from reference_experiments.images.sessions import Sessions, read_sessions
+from reference_experiments.images.settings import ATTACKS, PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
 from reference_experiments.images.snapshots import picture
 from reference_experiments.images.stats import Stats, read_stats
 from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen
@@ -43,7 +44,7 @@ def test_published_settings_are_the_defaults() -> None:
     published = Training()
     assert (published.steps, published.lr, published.gamma, published.r1) == (1_200_000, 1e-4, 0.6, 1.0)
     assert (published.weight, published.every, published.n_seeds, published.s, published.f) == (500.0, 3, 10, 24, 16)
-    assert steps.ATTACKS[published.attack] is PAPER
+    assert ATTACKS[published.attack] is PAPER
     rates = [published.learning_rate(step) for step in (0, 399_999, 400_000, 500_000, 600_000, 700_000, 750_000)]
     assert rates == pytest.approx([1e-4, 1e-4, 6e-5, 3.6e-5, 2.16e-5, 1.296e-5, 7.776e-6])
 
@@ -101,7 +102,7 @@ def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
     adam_C.step()
     gan = -torch.nn.functional.logsigmoid(C(G(y, randomness.seeds(G.sample_z, y, 1, 1)))).mean()
     z = randomness.seeds(G.sample_z, y, settings.n_seeds, 2)
-    eps, attack = settings.restoration.eps, steps.ATTACKS[settings.attack]
+    eps, attack = settings.restoration.eps, ATTACKS[settings.attack]
     robustness = robustness_loss(
         G, y, eps, settings.n_seeds, z=z, attack=attack, generator=SampleKeys(range(20, 24), settings.seed)
     )
@@ -143,9 +144,16 @@ def test_the_critic_is_not_trained_by_the_estimators_step(data: Path) -> None:
 
 def test_frozen_thaws_after_an_error() -> None:
     layer = torch.nn.Linear(2, 2)
-    with pytest.raises(RuntimeError, match="stop"), frozen(layer):
-        assert not layer.weight.requires_grad
-        raise RuntimeError("stop")
+    asked = []
+
+    def fail() -> None:
+        with frozen(layer):
+            asked.append(layer.weight.requires_grad)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert asked == [False]
     assert layer.weight.requires_grad
 
 
@@ -305,3 +313,18 @@ def test_a_checkpoint_names_its_settings(data: Path, tmp_path: Path) -> None:
     path = checkpoints.latest(train_tiny(data, tmp_path, steps=1) / "checkpoints")
     assert path is not None
     assert json.loads(path.read_text())["settings"]["weight"] == 500.0
+
+
+def test_the_sessions_of_a_training_tell_how_it_came_about(tmp_path: Path) -> None:
+    first = Sessions(tmp_path, 0, "command one", "cpu", 1)
+    first.reached(2)
+    first.reached(4)
+    second = Sessions(tmp_path, 4, "command two", "cpu", 2)
+    second.reached(6)
+    sessions = read_sessions(tmp_path)
+    assert [(s["command"], s["processes"], s["first_step"], s["step"]) for s in sessions] == [
+        ("command one", 1, 0, 4), ("command two", 2, 4, 6)
+    ]  # fmt: skip
+    assert {"revision", "hardware", "seconds", "torch"} <= sessions[0].keys()
+    Sessions(tmp_path, 4, "again, from the same checkpoint", "cpu", 1).reached(8)
+    assert [s["step"] for s in read_sessions(tmp_path)] == [4, 8]
