@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.settings import Cadence, Training, scaled_milestones
 from reference_experiments.images.tasks import TaskName
 
@@ -38,12 +39,14 @@ class Preset:
         data: name of the prepared set.
         training: settings that the four models share.
         cadence: how often a training writes.
+        measuring: settings of the evaluation.
         n_training_seeds: trainings of each model.
     """
 
     data: str
     training: Training
     cadence: Cadence = field(default_factory=Cadence)
+    measuring: Measuring = field(default_factory=Measuring)
     n_training_seeds: int = 1
 
     def settings(self, arm: Arm, seed: int) -> Training:
@@ -52,16 +55,17 @@ class Preset:
 
 
 def _published(data: str, task: TaskName, s: int, f: int) -> Preset:
-    return Preset(data, Training(task, s=s, f=f))
+    return Preset(data, Training(task, s=s, f=f), measuring=Measuring(extractor="inception"))
 
 
-def _scaled(data: str, task: TaskName, steps: int, size: int = 64, **scaled_down: Any) -> Preset:
+def _scaled(data: str, task: TaskName, steps: int, measuring: Measuring, size: int = 64, **scaled_down: Any) -> Preset:
     """The published networks and schedule, the latter at the same shares of fewer steps; this library's attack.
 
     That attack finds more than the paper's, and so wants less weight.
     """
     changed = {"attack": "training", "weight": 200.0, "n_seeds": 4, "milestones": scaled_milestones(steps)}
-    return Preset(data, Training(task, size, steps=steps, **{**changed, **scaled_down}))
+    training = Training(task, size, steps=steps, **{**changed, **scaled_down})
+    return Preset(data, training, measuring=measuring)
 
 
 SMALL: dict[str, Any] = {
@@ -70,7 +74,18 @@ SMALL: dict[str, Any] = {
 """For two CPU cores: narrower, and with a critic that learns from the first step on (see :class:`ResNetCritic`)."""
 
 TINY: dict[str, Any] = {**SMALL, "s": 2, "f": 2, "batch": 4, "channels": 1}
-BRIEF = Cadence(1, 2, 2)
+"""For tests: seconds."""
+
+ALL = Measuring(n_real=2485, n_draws=2, n_attacked=128, n_seeds=4)
+"""All validation images of the faces."""
+SOME = Measuring(n_real=1200, n_attacked=64, n_seeds=4)
+"""What fits two cores for eight models; all validation images of ``natural64``."""
+FEW = Measuring(n_real=12, n_samples=3, n_draws=2, n_attacked=4, n_seeds=2, extractor="pixels", n_splits=2)
+
+
+def _smoke(task: TaskName) -> Preset:
+    return replace(_scaled("digits32", task, 4, FEW, 32, **TINY), cadence=Cadence(1, 2, 2))
+
 
 PRESETS: dict[str, Preset] = {
     #                             images        task          s   f
@@ -81,17 +96,17 @@ PRESETS: dict[str, Preset] = {
     "imagenet64-sr4": _published("imagenet64", "sr4", 32, 32),
     "imagenet64-sr8": _published("imagenet64", "sr8", 32, 32),
     "imagenet64-sr16": _published("imagenet64", "sr16", 32, 32),
-    #                             images     task          steps
-    "faces64-inpainting": _scaled("faces64", "inpainting", 60_000),
-    "faces64-sr4": _scaled("faces64", "sr4", 60_000),
-    "faces64-sr8": _scaled("faces64", "sr8", 60_000),
-    "faces64-sr16": _scaled("faces64", "sr16", 60_000),
-    "natural64-sr4": _scaled("natural64", "sr4", 60_000),
-    "faces32-inpainting": _scaled("faces32", "inpainting", 4000, 32, **SMALL),
-    "faces32-sr4": _scaled("faces32", "sr4", 1200, 32, **SMALL),
-    "faces32-sr8": _scaled("faces32", "sr8", 1200, 32, **SMALL),
-    "fashion32-inpainting": _scaled("fashion32", "inpainting", 4000, 32, **SMALL, channels=1),
-    "smoke-inpainting": replace(_scaled("digits32", "inpainting", 4, 32, **TINY), cadence=BRIEF),
-    "smoke-sr4": replace(_scaled("digits32", "sr4", 4, 32, **TINY), cadence=BRIEF),
-    "smoke-sr8": replace(_scaled("digits32", "sr8", 4, 32, **TINY), cadence=BRIEF),
+    #                               images       task          steps   measured
+    "faces64-inpainting": _scaled("faces64", "inpainting", 60_000, ALL),
+    "faces64-sr4": _scaled("faces64", "sr4", 60_000, ALL),
+    "faces64-sr8": _scaled("faces64", "sr8", 60_000, ALL),
+    "faces64-sr16": _scaled("faces64", "sr16", 60_000, ALL),
+    "natural64-sr4": _scaled("natural64", "sr4", 60_000, SOME),
+    "faces32-inpainting": _scaled("faces32", "inpainting", 4000, ALL, 32, **SMALL),
+    "faces32-sr4": _scaled("faces32", "sr4", 1200, SOME, 32, **SMALL),
+    "faces32-sr8": _scaled("faces32", "sr8", 1200, SOME, 32, **SMALL),
+    "fashion32-inpainting": _scaled("fashion32", "inpainting", 4000, ALL, 32, **SMALL, channels=1),
+    "smoke-inpainting": _smoke("inpainting"),
+    "smoke-sr4": _smoke("sr4"),
+    "smoke-sr8": _smoke("sr8"),
 }
