@@ -242,7 +242,7 @@ def test_a_truncated_or_foreign_array_is_refused_at_once(folder: Path) -> None:
         (b"", "cannot read"),
         (b'{"name": "thi', "cannot read"),
         (b"\xff\xfe\x00", "cannot read"),
-        (b"[1]", "does not describe a set"),
+        (b"[1]", "does not describe a set; "),
         (b"{}", r"does not describe a set, KeyError\('name'\)"),
         (b'{"name": "x", "parts": {"train": {"shape": [7, 3, 4, 4]}}}', "'sha256'"),
         (b'{"name": "x", "parts": {"validation": {}}}', "'train'"),
