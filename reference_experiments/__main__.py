@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> None:
     prepare.add_arguments(studies.add_parser("prepare", help="make a data set ready for training"))
     command.add_inpainting(studies.add_parser("inpainting", help="Table 1 and Figure 1 on images"), RESULTS)
     command.add_super_resolution(studies.add_parser("super-resolution", help="Figure 3"), RESULTS)
+    command.add_evaluate(studies.add_parser("evaluate", help="Table 1's row of a training's model or of any other"))
     command.add_train(studies.add_parser("train", help="models of an image study; `accelerate launch` spreads it"))
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
