@@ -328,7 +328,7 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             fashion.parsed(damaged, tmp_path)
     packed = gzip.compress(whole)
-    for some in (packed[:-9], packed[:-1] + b"x", b"no gzip"):
+    for some in (packed[:-9], packed[:-1] + b"x", packed[:10] + b"\xff" + packed[11:], b"no gzip"):
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(some)
         with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged"):
             fashion.source(tmp_path, any_count=True)
