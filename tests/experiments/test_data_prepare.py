@@ -15,7 +15,7 @@ from PIL import Image
 
 from reference_experiments.__main__ import main
 from reference_experiments.data import folder, prepare
-from reference_experiments.data.arrays import PARTS, Pixels, open_set, verify_set
+from reference_experiments.data.arrays import PARTS, Pixels, Source, open_set, verify_set
 from reference_experiments.data.images64 import FOLDER_VARIABLE, images64
 from reference_experiments.data.pictures import Recipe, centre, decoded, halved, pictures
 from reference_experiments.data.prepare import Choices
@@ -274,6 +274,20 @@ def test_sets_with_names_have_their_recipes_and_counts(images: Path, tmp_path: P
     half = prepare.prepare("faces32", images, tmp_path / "out", Choices(any_count=True))
     assert open_set(half, "train").images.shape == (4, 3, 32, 32)
     assert np.array_equal(open_set(half, "train").images[3], halved(open_set(whole, "train").images[3]))
+
+
+def test_what_is_chosen_arrives_at_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def source(*arguments: object) -> Source:
+        given.append(arguments)
+        return Source({part: (1, expected(0, 1)) for part in PARTS}, {})
+
+    given: list[tuple[object, ...]] = []
+    for module in ("celeba", "imagenet64", "fashion"):
+        monkeypatch.setattr(f"reference_experiments.data.{module}.source", source)
+    for name in ("celeba64", "imagenet64", "fashion32"):
+        for accepted in (True, False):
+            prepare.prepare(name, tmp_path, tmp_path / f"{accepted}", Choices(7, accepted))
+    assert given == [(tmp_path, 7, True), (tmp_path, 7, False), *[(tmp_path, True), (tmp_path, False)] * 2]
 
 
 def test_sources_are_looked_for_where_the_variable_says(
