@@ -27,7 +27,7 @@ minutes on one core |
 | `python -m reference_experiments inpainting --preset PRESET` | Table 1, Figure 1: four U-Nets against the ResNet \
 critic | see below |
 | `python -m reference_experiments super-resolution --preset SET` | Figure 3 | see below |
-| `python -m reference_experiments evaluate FOLDER\|module:factory ...` | Table 1's row of any model | minutes |
+| `python -m reference_experiments evaluate MODEL ...` | Table 1's row of any model | minutes |
 
 The image studies need their images prepared once: `python -m reference_experiments prepare SET --source PATH`, SET one
 of `celeba64`, `imagenet64` (the official files), `faces64`, `faces32`, `natural64` (archives), `fashion32`, `digits32`
@@ -36,10 +36,11 @@ of `celeba64`, `imagenet64` (the official files), `faces64`, `faces32`, `natural
 `natural64-sr4` with the published networks and fewer steps; `faces32-...` and `fashion32-inpainting` for two CPU cores.
 What each costs, measured or derived: [benchmarks](../benchmarks/results/image_training.md). A study trains its four
 models one after another; `python -m reference_experiments train PRESET --arms stochastic-robust` trains one, and
-`accelerate launch [--multi_gpu --mixed_precision bf16] -m reference_experiments train PRESET` spreads it. Each resumes
-where it was broken off, bit for bit on a CPU. Under several processes, batch normalisation uses the statistics of each
-process's own share of the batch: the losses then differ from those of one process, and without it (`norm=False`) they
-do not. The running statistics that are evaluated are the first process's.
+`accelerate launch --multi_gpu [--mixed_precision bf16] -m reference_experiments ...` spreads any of these commands over
+GPUs (on CPUs: `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m reference_experiments ...`). Each resumes where
+it was broken off, trainings bit for bit on a CPU. Under several processes, batch normalisation uses the statistics of
+each process's own share of the batch: the losses then differ from those of one process, and without it (`norm=False`)
+they do not. The running statistics that are evaluated are the first process's.
 
 Chosen after seeing results, so no independent confirmation: the toy's lambda_R (nearest to Table 3's robust value);
 the size of `quick`, which was first 6,000 and then 10,000 steps with batches of 64 (mean recall of RobustStoGAN 0.956

@@ -137,6 +137,6 @@ def _train(options: argparse.Namespace) -> None:
 def _study(names: list[str], options: argparse.Namespace, out: Path) -> None:
     from reference_experiments.images.study import Places, run
 
-    run(names, options.seeds, Places(options.data, options.runs), out)
-    print((out / "table.md").read_text())
-    print(f"Results: {out}")
+    if run(names, options.seeds, Places(options.data, options.runs), out):
+        print((out / "table.md").read_text())
+        print(f"Results: {out}")

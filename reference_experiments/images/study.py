@@ -79,7 +79,7 @@ def of_real(name: str, places: Places, accelerator: Accelerator) -> dict[str, An
     return reference(data, preset.measuring, cache, record=record, device=accelerator.device)
 
 
-def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: Path) -> None:
+def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: Path) -> bool:
     """Train and measure the presets, one for each factor of super-resolution, and write ``out``.
 
     Args:
@@ -87,6 +87,9 @@ def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: 
         seeds: of the trainings; None for as many as each preset says.
         places: where images are and trainings go.
         out: gets ``rows.json``, ``table.md`` and the figures.
+
+    Returns:
+        Whether this is the process that wrote it.
     """
     accelerator = accelerated()
     tasks = {}
@@ -98,6 +101,7 @@ def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: 
         real = of_real(names[0], places, accelerator)
         write(tasks, real, places, out, accelerator)
     accelerator.wait_for_everyone()
+    return bool(accelerator.is_main_process)
 
 
 def write(tasks: dict[str, Rows], real: dict[str, Any], places: Places, out: Path, accelerator: Accelerator) -> None:

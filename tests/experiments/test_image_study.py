@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,21 @@ def test_super_resolution_by_two_factors_from_data_to_figure(places: Places, tmp
     assert {"figure3.png", "figure3.pdf", "figure1-smoke-sr4.png"} <= {path.name for path in tmp_path.iterdir()}
     assert all(finding["claim"] in page for finding in results["trends"])
     assert "[0.388]" not in page
+
+
+@pytest.mark.distributed
+def test_two_processes_do_a_study_together(places: Places, tmp_path: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "reference_experiments"]
+    study = ["inpainting", "--preset", "smoke-inpainting", "--data", str(places.data)]
+    where = ["--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *study, *where], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "out" / "rows.json").read_text())
+    for (row,) in results["tasks"]["smoke-inpainting"].values():
+        assert row["training"][0]["processes"] == 2
+    assert done.stdout.count("Results: ") == 1
 
 
 def test_models_and_seeds_can_be_trained_one_by_one(places: Places) -> None:
