@@ -58,8 +58,10 @@ def test_inpainting_from_data_to_table_and_figure(
 
 
 def test_super_resolution_by_two_factors_from_data_to_figure(places: Places, tmp_path: Path) -> None:
-    results, page = study(places, tmp_path, "super-resolution", "--preset", "smoke", "--factors", "4", "8")
+    chosen = ["--preset", "smoke", "--factors", "4", "8", "--seeds", "1"]
+    results, page = study(places, tmp_path, "super-resolution", *chosen)
     assert list(results["tasks"]) == ["smoke-sr4", "smoke-sr8"]
+    assert {row["model"]["description"]["seed"] for rows in results["tasks"]["smoke-sr4"].values() for row in rows} == {1}
     assert {"figure3.png", "figure3.pdf", "figure1-smoke-sr4.png"} <= {path.name for path in tmp_path.iterdir()}
     assert all(finding["claim"] in page for finding in results["trends"])
     assert "[0.388]" not in page
