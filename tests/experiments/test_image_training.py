@@ -213,6 +213,21 @@ def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_stats(tmp_path)] == [1, 2]
 
 
+def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    killed = Stats(tmp_path, 0, 4, writing=True)
+    for step in (1, 2, 3):
+        killed.show(step, {"std": step}, torch.zeros(3, 2, 2))
+    with Stats(tmp_path, 2, 4, writing=True) as stats:
+        for step in (3, 4):
+            stats.show(step, {"std": step}, torch.zeros(3, 2, 2))
+        events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
+        assert [(event.step, event.value) for event in events.Scalars("std")] == [(step, step) for step in (1, 2, 3, 4)]
+        assert [event.step for event in events.Images("restorations")] == [1, 2, 3, 4]
+    killed.__exit__(None, None, None)
+
+
 def test_infinity_in_the_stats_is_still_json(tmp_path: Path) -> None:
     with Stats(tmp_path, 0, 1, writing=True) as stats:
         stats.write(1, 4, {"robustness_db": math.inf})
