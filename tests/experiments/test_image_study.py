@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reference_experiments.__main__ import main
 from reference_experiments.data.prepare import prepare
+from reference_experiments.images import command
 from reference_experiments.images.presets import ARMS, PRESETS
 from reference_experiments.images.report import scale
 from reference_experiments.images.settings import Training, scaled_milestones
@@ -61,7 +62,7 @@ def test_super_resolution_by_two_factors_from_data_to_figure(places: Places, tmp
     chosen = ["--preset", "smoke", "--factors", "4", "8", "--seeds", "1"]
     results, page = study(places, tmp_path, "super-resolution", *chosen)
     assert list(results["tasks"]) == ["smoke-sr4", "smoke-sr8"]
-    assert {row["model"]["description"]["seed"] for rows in results["tasks"]["smoke-sr4"].values() for row in rows} == {1}
+    assert [row["model"]["description"]["seed"] for (row,) in results["tasks"]["smoke-sr4"].values()] == [1] * 4
     assert {"figure3.png", "figure3.pdf", "figure1-smoke-sr4.png"} <= {path.name for path in tmp_path.iterdir()}
     assert all(finding["claim"] in page for finding in results["trends"])
     assert "[0.388]" not in page
@@ -98,6 +99,20 @@ def test_an_unknown_factor_is_named(places: Places, tmp_path: Path) -> None:
 def test_a_set_that_was_not_prepared_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="prepare the set first"):
         main(["train", "smoke-sr4", "--data", str(tmp_path), "--runs", str(tmp_path)])
+
+
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, told in (
+        ("accelerate", "pip install 'stochrobust"),
+        ("a_model_of_mine", "No module named 'a_model_of_mine'$"),
+    ):
+
+        def fail(options: Any, name: str = name) -> None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        monkeypatch.setattr(command, "_train", fail)
+        with pytest.raises(ModuleNotFoundError, match=told):
+            main(["train", "smoke-sr4"])
 
 
 def test_every_published_setting_has_its_preset() -> None:
