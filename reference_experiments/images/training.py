@@ -107,6 +107,8 @@ def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
 
 def as_images(pixels: Tensor, device: torch.device) -> Tensor:
     """8-bit pixels as floating-point numbers in [0, 1] on the device."""
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # from other memory, the copy waits for all that the device still has to do
     return pixels.to(device, non_blocking=True).to(torch.get_default_dtype()) / 255
 
 
