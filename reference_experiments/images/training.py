@@ -35,8 +35,8 @@ def accelerated() -> Accelerator:
         ValueError: for float16, whose scaled losses and gradient penalty do not go together.
     """
     accelerator = Accelerator()
-    if accelerator.mixed_precision == "fp16":
-        raise ValueError("mixed precision must be 'bf16' or 'no', got 'fp16': the gradient penalty is not scaled")
+    if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
+        raise ValueError(f"mixed precision must be 'bf16' or 'no', got {precision!r}: no loss is scaled here")
     return accelerator
 
 
