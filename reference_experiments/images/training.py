@@ -135,6 +135,7 @@ def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
 def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     """Put the latest checkpoint back, if there is one; the number of steps done."""
     path = checkpoints.latest(folder / "checkpoints")
+    _agree(0 if path is None else int(path.stem), folder, trainee.accelerator)
     if path is None:
         return 0
     saved = checkpoints.load(path, trainee.accelerator.device)
@@ -145,6 +146,15 @@ def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     if average.decay:
         average.module.load_state_dict(part("average", saved.tensors))
     return saved.step
+
+
+def _agree(step: int, folder: Path, accelerator: Accelerator) -> None:
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"the processes found checkpoints of different steps in {folder}, {steps}: it must be a folder that all "
+            "hosts share"
+        )
 
 
 def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consistent, Training, int]:
