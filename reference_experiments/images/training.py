@@ -68,7 +68,7 @@ def train(
         ValueError: if the folder is of another training, or the latest checkpoint is damaged.
         FloatingPointError: where a loss is no longer finite, with the last good checkpoint.
     """
-    claim(folder, settings, data)
+    claim(folder, settings, data, accelerator)
     trainee = untrained(settings, accelerator)
     average = Average(trainee.plain_G, settings.ema)
     step = resume(trainee, average, folder)
@@ -169,18 +169,21 @@ def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consisten
     return G.eval(), settings, saved.step
 
 
-def claim(folder: Path, settings: Training, data: Path) -> None:
-    """Mark the folder as that of this training; a training may be prolonged, and not be changed otherwise."""
-    path = folder / "settings.json"
-    mine = {**asdict(settings), "images": open_set(data, "train").sha256}
-    mine = json.loads(json.dumps(mine))
+def claim(folder: Path, settings: Training, data: Path, accelerator: Accelerator) -> None:
+    """Mark the folder as that of this training on these images, or refuse one that is of another."""
+    path, images = folder / "settings.json", open_set(data, "train")
+    expected = (settings.channels, settings.size, settings.size)
+    if images.images.shape[1:] != expected:
+        raise ValueError(f"images must be {expected} for these settings, got {images.images.shape[1:]} in {data}")
+    mine = json.loads(json.dumps({**asdict(settings), "images": images.sha256}))
     if path.exists():
         theirs = json.loads(path.read_text())
         different = [name for name in mine if name not in theirs or mine[name] != theirs[name]]
         if different:
             wanted = ", ".join(f"{name}={theirs.get(name)!r} there and {mine[name]!r} here" for name in different)
             raise ValueError(f"{folder} holds another training: {wanted}; give another folder, or delete it")
-    write_json(path, mine)
+    elif accelerator.is_main_process:
+        write_json(path, mine)
 
 
 def _batches(data: Path, which: Part, size: int, seed: int, accelerator: Accelerator | None) -> Batches:

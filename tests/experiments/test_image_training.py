@@ -257,6 +257,68 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     assert all(bool(value.isfinite().all()) for value in weights(tmp_path).values())
 
 
+def test_weights_that_are_not_finite_are_not_saved(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reference_experiments.images import training
+
+    def breaking(trainee: Any, streams: Any, step: int, plain: Any = training.one_step) -> Any:
+        losses = plain(trainee, streams, step)  # those of the weights before the step: still finite
+        if step == 3:
+            with torch.no_grad():
+                trainee.plain_C.head.bias.fill_(math.inf)
+        return losses
+
+    monkeypatch.setattr(training, "one_step", breaking)
+    with pytest.raises(FloatingPointError, match=r"after step 4, 1 tensors .*C\.head\.bias; .*00000002\.json"):
+        train_tiny(data, tmp_path)
+    assert sorted(path.stem for path in (tmp_path / "checkpoints").iterdir()) == ["00000002"] * 2
+
+
+def test_a_finished_training_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in train_tiny(data, tmp_path, steps=1).rglob("*")}
+
+    assert files() == files()
+
+
+def test_processes_that_do_not_share_the_folder_are_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.gather", lambda self, step: torch.cat([step, step + 2]))
+    with pytest.raises(ValueError, match=r"different steps in .*, \[0, 2\]: it must be a folder that all hosts share"):
+        train_tiny(data, tmp_path)
+
+
+def test_one_process_marks_the_folder_once(data: Path, tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    claim(tmp_path, tiny(), data, SimpleNamespace(is_main_process=False))
+    assert not path.exists()
+    claim(tmp_path, tiny(), data, accelerated())
+    before = path.stat()
+    claim(tmp_path, tiny(), data, accelerated())
+    assert path.stat() == before
+
+
+def test_images_of_another_shape_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"images must be \(1, 64, 64\) .* got \(1, 32, 32\) in .*digits32"):
+        train_tiny(data, tmp_path, size=64)
+
+
+def test_networks_of_a_training_that_ended_are_let_go(data: Path, tmp_path: Path) -> None:
+    def critics() -> int:
+        gc.collect()
+        return sum(type(thing) is ResNetCritic for thing in gc.get_objects())
+
+    before, accelerator = critics(), accelerated()
+    train(tiny(steps=1), data, tmp_path, CADENCE, accelerator)
+    assert critics() == before
+
+
+def test_pixels_for_a_gpu_are_pinned() -> None:
+    pixels, device = MagicMock(), torch.device("cuda")
+    as_images(pixels, device)
+    pixels.pin_memory().to.assert_called_once_with(device, non_blocking=True)
+
+
 def test_a_folder_of_another_training_is_refused(data: Path, tmp_path: Path) -> None:
     train_tiny(data, tmp_path, steps=1)
     with pytest.raises(ValueError, match=r"another training: weight=500\.0 there and 50\.0 here"):
