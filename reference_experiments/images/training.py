@@ -75,7 +75,7 @@ def train(
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
-    sessions = Sessions(folder, step, command, accelerator.device, accelerator.num_processes)
+    sessions = Sessions(folder, step, command, accelerator)
     with Stats(folder, step, settings.steps, accelerator.is_main_process) as stats:
         while step < settings.steps:
             stats.add(one_step(trainee, streams, step))
@@ -87,10 +87,11 @@ def train(
                 stats.write(step, settings.batch, {**means, "lr": settings.learning_rate(step - 1)})
             if accelerator.is_main_process and (last or step % cadence.snapshot == 0):
                 stats.show(step, *snapshot(average.module, examples, settings))
-            if accelerator.is_main_process and (last or step % cadence.checkpoint == 0):
-                checkpoints.save(folder / "checkpoints", state(trainee, average, step))
-                sessions.reached(step)
-    accelerator.wait_for_everyone()
+            if last or step % cadence.checkpoint == 0:
+                reached = finite(state(trainee, average, step), folder)
+                if accelerator.is_main_process:
+                    sessions.reached(step)
+                    checkpoints.save(folder / "checkpoints", reached)
 
 
 def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
