@@ -32,7 +32,7 @@ def accelerated() -> Accelerator:
     """Where and how to train, as the launcher says.
 
     Raises:
-        ValueError: for float16, whose scaled losses and gradient penalty do not go together.
+        ValueError: for float16, whose scaled losses and gradient penalty do not go together, or 8 bits.
     """
     accelerator = Accelerator()
     if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
@@ -65,13 +65,24 @@ def train(
         command: that does this, for the record.
 
     Raises:
-        ValueError: if the folder is of another training, or the latest checkpoint is damaged.
-        FloatingPointError: where a loss is no longer finite, with the last good checkpoint.
+        ValueError: if the folder is of another training, the set's images have another shape, the latest checkpoint
+            is damaged, or the processes do not share the folder.
+        FloatingPointError: where a loss or a weight is no longer finite, with the last good checkpoint.
     """
     claim(folder, settings, data, accelerator)
     trainee = untrained(settings, accelerator)
     average = Average(trainee.plain_G, settings.ema)
     step = resume(trainee, average, folder)
+    if step < settings.steps:
+        _go_on(trainee, average, step, data, folder, cadence, command)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()  # it would hold the networks of every training of a study
+
+
+def _go_on(
+    trainee: Trainee, average: Average, step: int, data: Path, folder: Path, cadence: Cadence, command: str
+) -> None:
+    settings, accelerator = trainee.settings, trainee.accelerator
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
@@ -117,10 +128,22 @@ def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) ->
     """The means over all processes, as numbers; an error if one is not finite."""
     numbers = {name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}
     if bad := {name: value for name, value in numbers.items() if not math.isfinite(value)}:
-        good = checkpoints.latest(folder / "checkpoints")
-        where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
-        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {where}")
+        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {_last_good(folder)}")
     return numbers
+
+
+def finite(reached: Checkpoint, folder: Path) -> Checkpoint:
+    """The same; an error if a number in it is not finite, which no loss has shown yet."""
+    if bad := [name for name, tensor in reached.tensors.items() if not bool(tensor.isfinite().all())]:
+        raise FloatingPointError(
+            f"after step {reached.step}, {len(bad)} tensors are not finite, the first {bad[0]}; {_last_good(folder)}"
+        )
+    return reached
+
+
+def _last_good(folder: Path) -> str:
+    good = checkpoints.latest(folder / "checkpoints")
+    return "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
 
 
 def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:

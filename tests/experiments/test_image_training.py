@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -20,9 +23,10 @@ from reference_experiments.images.settings import ATTACKS, PUBLISHED_MILESTONES,
 from reference_experiments.images.snapshots import picture
 from reference_experiments.images.stats import Stats, read_stats
 from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen
-from reference_experiments.images.training import accelerated, as_images, trained, untrained
+from reference_experiments.images.training import accelerated, as_images, claim, train, trained, untrained
+from reference_experiments.networks.resnet_critic import ResNetCritic
 from stochrobust import PAPER, SampleKeys, robustness_loss
-from tests.experiments.image_runs import digits, tiny, train_tiny
+from tests.experiments.image_runs import CADENCE, digits, tiny, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +386,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(data: Path, tmp_path: Path, mo
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["00000002.json", "00000002.safetensors"]
     assert same(weights(train_tiny(data, tmp_path)), weights(train_tiny(data, tmp_path / "again")))
+    assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 2), (2, 4)]
 
 
 def test_there_is_nothing_to_evaluate_before_a_checkpoint(tmp_path: Path) -> None:
@@ -396,15 +401,28 @@ def test_a_checkpoint_names_its_settings(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_sessions_of_a_training_tell_how_it_came_about(tmp_path: Path) -> None:
-    first = Sessions(tmp_path, 0, "command one", "cpu", 1)
+    one, two = (SimpleNamespace(device="cpu", num_processes=n, mixed_precision="bf16") for n in (1, 2))
+    first = Sessions(tmp_path, 0, "command one", one)
     first.reached(2)
     first.reached(4)
-    second = Sessions(tmp_path, 4, "command two", "cpu", 2)
+    second = Sessions(tmp_path, 4, "command two", two)
     second.reached(6)
     sessions = read_sessions(tmp_path)
     assert [(s["command"], s["processes"], s["first_step"], s["step"]) for s in sessions] == [
         ("command one", 1, 0, 4), ("command two", 2, 4, 6)
     ]  # fmt: skip
     assert {"revision", "hardware", "seconds", "torch"} <= sessions[0].keys()
-    Sessions(tmp_path, 4, "again, from the same checkpoint", "cpu", 1).reached(8)
+    assert sessions[0]["mixed_precision"] == "bf16"
+    Sessions(tmp_path, 4, "again, from the same checkpoint", one).reached(8)
     assert [s["step"] for s in read_sessions(tmp_path)] == [4, 8]
+    Sessions(tmp_path, 6, "from a checkpoint before the last", one).reached(8)
+    assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 4), (4, 6), (6, 8)]
+
+
+def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+    monkeypatch.setattr(checkpoints, "save", lambda *_: recorded.append(read_sessions(tmp_path)[-1]["step"]))
+    train_tiny(data, tmp_path)
+    assert recorded == [2, 4]
