@@ -94,6 +94,8 @@ def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
     real, y = (as_images(images.batch(step), torch.device("cpu")) for step in (0, 1))
     y = trainee.plain_G.projector.D(y)
     randomness = Randomness(settings.seed, 5)
+    for adam in (trainee.optimizer_G, trainee.optimizer_C):  # which a first step does not depend on
+        assert adam.param_groups[0]["betas"] == (0.5, 0.99)
     losses = critic_step(trainee, real, y, randomness) | estimator_step(trainee, y, randomness)
 
     G, C = by_hand.plain_G, by_hand.plain_C
@@ -272,12 +274,12 @@ def test_stats_are_means_over_the_steps_that_had_the_loss(tmp_path: Path) -> Non
 
 
 def test_speed_is_images_per_second_since_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 2.0, 6.0])
+    times = iter([0.0, 2.0, 7.0])
     monkeypatch.setattr("reference_experiments.images.stats.time", SimpleNamespace(perf_counter=lambda: next(times)))
     with Stats(tmp_path, 10, 40, writing=True) as stats:
         for step in (20, 40):
             stats.write(step, 4, {"gan": 1.0})
-    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 20.0]
+    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 16.0]
 
 
 def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
@@ -287,12 +289,19 @@ def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_stats(tmp_path)] == [1, 2]
 
 
-def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(tmp_path: Path) -> None:
+def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
 
+    flushed: list[Any] = []
+    flush = SummaryWriter.flush
+    monkeypatch.setattr(SummaryWriter, "flush", lambda self: (flushed.append(self), flush(self)))
     killed = Stats(tmp_path, 0, 4, writing=True)
     for step in (1, 2, 3):
         killed.show(step, {"std": step}, torch.zeros(3, 2, 2))
+        assert len(flushed) == step
     with Stats(tmp_path, 2, 4, writing=True) as stats:
         for step in (3, 4):
             stats.show(step, {"std": step}, torch.zeros(3, 2, 2))
@@ -400,9 +409,10 @@ def test_a_folder_of_another_training_is_refused(data: Path, tmp_path: Path) -> 
         train_tiny(data, tmp_path, weight=50.0, steps=1)
 
 
-def test_mixed_precision_of_float16_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", "fp16")
-    with pytest.raises(ValueError, match="bf16"):
+@pytest.mark.parametrize("precision", ["fp16", "fp8"])
+def test_mixed_precision_of_other_kinds_is_refused(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", precision)
+    with pytest.raises(ValueError, match=f"'bf16' or 'no', got '{precision}'"):
         accelerated()
 
 
