@@ -15,6 +15,8 @@ from reference_experiments.runs import Record, shell_command
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs")
+EXTRA = ("accelerate", "matplotlib", "PIL", "safetensors", "sklearn", "tqdm")
+"""Packages of the extra ``experiments`` that a study cannot do without."""
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +42,13 @@ def main(arguments: list[str]) -> None:
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)
-    options.run(options)
+    try:
+        options.run(options)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        wanted = f"{error}; `pip install 'stochrobust[experiments]'` brings what the studies need"
+        raise ModuleNotFoundError(wanted, name=error.name) from error
 
 
 def _add_toy(parser: argparse.ArgumentParser) -> None:

@@ -119,17 +119,18 @@ def write(tasks: dict[str, Rows], real: dict[str, Any], places: Places, out: Pat
         },
     )
     write_atomically(out / "table.md", page(tasks, found, trend, real))
-    for name in tasks:
-        draw_models(name, places, out / ("figure1" if len(tasks) == 1 else f"figure1-{name}"), accelerator)
+    for name, rows in tasks.items():
+        seed = rows[ARMS[0]][0]["model"]["description"]["seed"]
+        draw_models(name, seed, places, out / ("figure1" if len(tasks) == 1 else f"figure1-{name}"), accelerator)
     if len(factors) > 1:
         figure3(out / "figure3", factors)
 
 
-def draw_models(name: str, places: Places, path: Path, accelerator: Accelerator) -> None:
-    """Figure 1, of each model's first training."""
+def draw_models(name: str, seed: int, places: Places, path: Path, accelerator: Accelerator) -> None:
+    """Figure 1, of the training of each model with that seed."""
     preset, device = PRESETS[name], accelerator.device
     ids = list(range(N_PICTURED))
     images = open_set(places.data / preset.data, "validation").images
-    x = as_images(torch.from_numpy(images[ids].copy()), device)
-    models = {arm: Restorer.from_checkpoint(places.training(name, arm, 0), device) for arm in ARMS}
+    x = as_images(torch.from_numpy(images[ids]), device)
+    models = {arm: Restorer.from_checkpoint(places.training(name, arm, seed), device) for arm in ARMS}
     figure1(path, models, x, ids, preset.measuring)

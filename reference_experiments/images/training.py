@@ -32,11 +32,11 @@ def accelerated() -> Accelerator:
     """Where and how to train, as the launcher says.
 
     Raises:
-        ValueError: for float16, whose scaled losses and gradient penalty do not go together.
+        ValueError: for float16, whose scaled losses and gradient penalty do not go together, or 8 bits.
     """
     accelerator = Accelerator()
-    if accelerator.mixed_precision == "fp16":
-        raise ValueError("mixed precision must be 'bf16' or 'no', got 'fp16': the gradient penalty is not scaled")
+    if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
+        raise ValueError(f"mixed precision must be 'bf16' or 'no', got {precision!r}: no loss is scaled here")
     return accelerator
 
 
@@ -65,17 +65,28 @@ def train(
         command: that does this, for the record.
 
     Raises:
-        ValueError: if the folder is of another training, or the latest checkpoint is damaged.
-        FloatingPointError: where a loss is no longer finite, with the last good checkpoint.
+        ValueError: if the folder is of another training, the set's images have another shape, the latest checkpoint
+            is damaged, or the processes do not share the folder.
+        FloatingPointError: where a loss or a weight is no longer finite, with the last good checkpoint.
     """
-    claim(folder, settings, data)
+    claim(folder, settings, data, accelerator)
     trainee = untrained(settings, accelerator)
     average = Average(trainee.plain_G, settings.ema)
     step = resume(trainee, average, folder)
+    if step < settings.steps:
+        _go_on(trainee, average, step, data, folder, cadence, command)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()  # it would hold the networks of every training of a study
+
+
+def _go_on(
+    trainee: Trainee, average: Average, step: int, data: Path, folder: Path, cadence: Cadence, command: str
+) -> None:
+    settings, accelerator = trainee.settings, trainee.accelerator
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
-    sessions = Sessions(folder, step, command, accelerator.device, accelerator.num_processes)
+    sessions = Sessions(folder, step, command, accelerator)
     with Stats(folder, step, settings.steps, accelerator.is_main_process) as stats:
         while step < settings.steps:
             stats.add(one_step(trainee, streams, step))
@@ -87,10 +98,11 @@ def train(
                 stats.write(step, settings.batch, {**means, "lr": settings.learning_rate(step - 1)})
             if accelerator.is_main_process and (last or step % cadence.snapshot == 0):
                 stats.show(step, *snapshot(average.module, examples, settings))
-            if accelerator.is_main_process and (last or step % cadence.checkpoint == 0):
-                checkpoints.save(folder / "checkpoints", state(trainee, average, step))
-                sessions.reached(step)
-    accelerator.wait_for_everyone()
+            if last or step % cadence.checkpoint == 0:
+                reached = finite(state(trainee, average, step), folder)
+                if accelerator.is_main_process:
+                    sessions.reached(step)
+                    checkpoints.save(folder / "checkpoints", reached)
 
 
 def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
@@ -107,6 +119,8 @@ def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
 
 def as_images(pixels: Tensor, device: torch.device) -> Tensor:
     """8-bit pixels as floating-point numbers in [0, 1] on the device."""
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # from other memory, the copy waits for all that the device still has to do
     return pixels.to(device, non_blocking=True).to(torch.get_default_dtype()) / 255
 
 
@@ -114,10 +128,22 @@ def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) ->
     """The means over all processes, as numbers; an error if one is not finite."""
     numbers = {name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}
     if bad := {name: value for name, value in numbers.items() if not math.isfinite(value)}:
-        good = checkpoints.latest(folder / "checkpoints")
-        where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
-        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {where}")
+        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {_last_good(folder)}")
     return numbers
+
+
+def finite(reached: Checkpoint, folder: Path) -> Checkpoint:
+    """The same; an error if a number in it is not finite, which no loss has shown yet."""
+    if bad := [name for name, tensor in reached.tensors.items() if not bool(tensor.isfinite().all())]:
+        raise FloatingPointError(
+            f"after step {reached.step}, {len(bad)} tensors are not finite, the first {bad[0]}; {_last_good(folder)}"
+        )
+    return reached
+
+
+def _last_good(folder: Path) -> str:
+    good = checkpoints.latest(folder / "checkpoints")
+    return "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
 
 
 def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
@@ -133,6 +159,7 @@ def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
 def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     """Put the latest checkpoint back, if there is one; the number of steps done."""
     path = checkpoints.latest(folder / "checkpoints")
+    _agree(0 if path is None else int(path.stem), folder, trainee.accelerator)
     if path is None:
         return 0
     saved = checkpoints.load(path, trainee.accelerator.device)
@@ -143,6 +170,15 @@ def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     if average.decay:
         average.module.load_state_dict(part("average", saved.tensors))
     return saved.step
+
+
+def _agree(step: int, folder: Path, accelerator: Accelerator) -> None:
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"the processes found checkpoints of different steps in {folder}, {steps}: it must be a folder that all "
+            "hosts share"
+        )
 
 
 def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consistent, Training, int]:
@@ -157,18 +193,21 @@ def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consisten
     return G.eval(), settings, saved.step
 
 
-def claim(folder: Path, settings: Training, data: Path) -> None:
-    """Mark the folder as that of this training; a training may be prolonged, and not be changed otherwise."""
-    path = folder / "settings.json"
-    mine = {**asdict(settings), "images": open_set(data, "train").sha256}
-    mine = json.loads(json.dumps(mine))
+def claim(folder: Path, settings: Training, data: Path, accelerator: Accelerator) -> None:
+    """Mark the folder as that of this training on these images, or refuse one that is of another."""
+    path, images = folder / "settings.json", open_set(data, "train")
+    expected = (settings.channels, settings.size, settings.size)
+    if images.images.shape[1:] != expected:
+        raise ValueError(f"images must be {expected} for these settings, got {images.images.shape[1:]} in {data}")
+    mine = json.loads(json.dumps({**asdict(settings), "images": images.sha256}))
     if path.exists():
         theirs = json.loads(path.read_text())
         different = [name for name in mine if name not in theirs or mine[name] != theirs[name]]
         if different:
             wanted = ", ".join(f"{name}={theirs.get(name)!r} there and {mine[name]!r} here" for name in different)
             raise ValueError(f"{folder} holds another training: {wanted}; give another folder, or delete it")
-    write_json(path, mine)
+    elif accelerator.is_main_process:
+        write_json(path, mine)
 
 
 def _batches(data: Path, which: Part, size: int, seed: int, accelerator: Accelerator | None) -> Batches:

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from reference_experiments.__main__ import main
 from reference_experiments.data.prepare import prepare
+from reference_experiments.images import command
 from reference_experiments.images.presets import ARMS, PRESETS
-from reference_experiments.images.report import scale
+from reference_experiments.images.report import record, scale
 from reference_experiments.images.settings import Training, scaled_milestones
 from reference_experiments.images.study import Places
 from reference_experiments.images.tasks import AI_PSNR
@@ -58,8 +59,10 @@ def test_inpainting_from_data_to_table_and_figure(
 
 
 def test_super_resolution_by_two_factors_from_data_to_figure(places: Places, tmp_path: Path) -> None:
-    results, page = study(places, tmp_path, "super-resolution", "--preset", "smoke", "--factors", "4", "8")
+    chosen = ["--preset", "smoke", "--factors", "4", "8", "--seeds", "1"]
+    results, page = study(places, tmp_path, "super-resolution", *chosen)
     assert list(results["tasks"]) == ["smoke-sr4", "smoke-sr8"]
+    assert [row["model"]["description"]["seed"] for (row,) in results["tasks"]["smoke-sr4"].values()] == [1] * 4
     assert {"figure3.png", "figure3.pdf", "figure1-smoke-sr4.png"} <= {path.name for path in tmp_path.iterdir()}
     assert all(finding["claim"] in page for finding in results["trends"])
     assert "[0.388]" not in page
@@ -98,6 +101,20 @@ def test_a_set_that_was_not_prepared_is_asked_for(tmp_path: Path) -> None:
         main(["train", "smoke-sr4", "--data", str(tmp_path), "--runs", str(tmp_path)])
 
 
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, told in (
+        ("accelerate", "pip install 'stochrobust"),
+        ("a_model_of_mine", "No module named 'a_model_of_mine'$"),
+    ):
+
+        def fail(options: Any, name: str = name) -> None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        monkeypatch.setattr(command, "_train", fail)
+        with pytest.raises(ModuleNotFoundError, match=told):
+            main(["train", "smoke-sr4"])
+
+
 def test_every_published_setting_has_its_preset() -> None:
     published: dict[str, tuple[str, int, int, tuple[str, ...]]] = {}
     published["celeba"] = ("celeba64", 24, 16, ("inpainting", "sr4", "sr8", "sr16"))
@@ -130,6 +147,31 @@ def test_the_four_models_differ_in_two_settings_only() -> None:
         assert settings == preset.settings(ARMS[0], 0).__class__(
             **{**vars(preset.training), "stochastic": arm.stochastic, "robust": arm.robust, "seed": 0}
         )
+
+
+def test_the_models_are_in_the_order_of_table_1() -> None:
+    assert [arm.name for arm in ARMS] == [
+        "stochastic, erratic", "stochastic, robust", "deterministic, erratic", "deterministic, robust"
+    ]  # fmt: skip
+
+
+def test_the_page_tells_how_each_training_came_about() -> None:
+    sessions = [
+        {"first_step": 0, "step": 4000, "revision": "abc", "seconds": 2100.4},
+        {"first_step": 4000, "step": 6000, "revision": "def", "seconds": 1.0},
+    ]
+    measured = {
+        "revision": "123",
+        "seconds_of_all_shards": 9.6,
+        "command": "run me",
+        "hardware": "a chip",
+        "torch": "2",
+    }
+    row = {"training": sessions, "record": measured, "model": {"description": {"seed": 3}}}
+    assert record({ARMS[0]: [row]}) == (
+        "stochastic, erratic, seed 3: steps 0 to 4,000 at abc in 2,100 s; steps 4,000 to 6,000 at def in 1 s; "
+        "measured at 123 in 10 s. `run me`, a chip, torch 2."
+    )
 
 
 def test_the_page_tells_what_is_not_as_published() -> None:
