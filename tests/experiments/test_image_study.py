@@ -17,7 +17,7 @@ from reference_experiments.__main__ import main
 from reference_experiments.data.prepare import prepare
 from reference_experiments.images import command
 from reference_experiments.images.presets import ARMS, PRESETS
-from reference_experiments.images.report import scale
+from reference_experiments.images.report import record, scale
 from reference_experiments.images.settings import Training, scaled_milestones
 from reference_experiments.images.study import Places
 from reference_experiments.images.tasks import AI_PSNR
@@ -147,6 +147,31 @@ def test_the_four_models_differ_in_two_settings_only() -> None:
         assert settings == preset.settings(ARMS[0], 0).__class__(
             **{**vars(preset.training), "stochastic": arm.stochastic, "robust": arm.robust, "seed": 0}
         )
+
+
+def test_the_models_are_in_the_order_of_table_1() -> None:
+    assert [arm.name for arm in ARMS] == [
+        "stochastic, erratic", "stochastic, robust", "deterministic, erratic", "deterministic, robust"
+    ]  # fmt: skip
+
+
+def test_the_page_tells_how_each_training_came_about() -> None:
+    sessions = [
+        {"first_step": 0, "step": 4000, "revision": "abc", "seconds": 2100.4},
+        {"first_step": 4000, "step": 6000, "revision": "def", "seconds": 1.0},
+    ]
+    measured = {
+        "revision": "123",
+        "seconds_of_all_shards": 9.6,
+        "command": "run me",
+        "hardware": "a chip",
+        "torch": "2",
+    }
+    row = {"training": sessions, "record": measured, "model": {"description": {"seed": 3}}}
+    assert record({ARMS[0]: [row]}) == (
+        "stochastic, erratic, seed 3: steps 0 to 4,000 at abc in 2,100 s; steps 4,000 to 6,000 at def in 1 s; "
+        "measured at 123 in 10 s. `run me`, a chip, torch 2."
+    )
 
 
 def test_the_page_tells_what_is_not_as_published() -> None:

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from reference_experiments.data.arrays import open_set
 from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
@@ -22,8 +23,8 @@ from reference_experiments.images.sessions import Sessions, read_sessions
 from reference_experiments.images.settings import ATTACKS, PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
 from reference_experiments.images.snapshots import picture
 from reference_experiments.images.stats import Stats, read_stats
-from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen
-from reference_experiments.images.training import accelerated, as_images, claim, train, trained, untrained
+from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen, regularizer
+from reference_experiments.images.training import accelerated, as_images, claim, one_step, train, trained, untrained
 from reference_experiments.networks.resnet_critic import ResNetCritic
 from stochrobust import PAPER, SampleKeys, robustness_loss
 from tests.experiments.image_runs import CADENCE, digits, tiny, train_tiny
@@ -49,6 +50,7 @@ def test_published_settings_are_the_defaults() -> None:
     assert (published.steps, published.lr, published.gamma, published.r1) == (1_200_000, 1e-4, 0.6, 1.0)
     assert (published.weight, published.every, published.n_seeds, published.s, published.f) == (500.0, 3, 10, 24, 16)
     assert ATTACKS[published.attack] is PAPER
+    assert (published.critic_gain, published.critic_init, published.norm, published.ema) == (0.1, "torch", True, 0.0)
     rates = [published.learning_rate(step) for step in (0, 399_999, 400_000, 500_000, 600_000, 700_000, 750_000)]
     assert rates == pytest.approx([1e-4, 1e-4, 6e-5, 3.6e-5, 2.16e-5, 1.296e-5, 7.776e-6])
 
@@ -122,6 +124,59 @@ def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
             torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
+def test_both_networks_learn_at_the_rate_of_the_step(data: Path) -> None:
+    trainee = untrained(tiny(milestones=(2,), gamma=0.1), accelerated())
+    images = Batches(torch.rand(8, 1, 32, 32).mul(255).byte().numpy(), 4, 0)
+    for step, rate in ((1, 5e-4), (2, 5e-5)):
+        one_step(trainee, [images] * 3, step)
+        rates = [adam.param_groups[0]["lr"] for adam in (trainee.optimizer_G, trainee.optimizer_C)]
+        assert rates == pytest.approx([rate, rate])
+
+
+def test_real_images_and_both_inputs_come_in_orders_of_their_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def stop(trainee: Any, streams: Any, step: int) -> Any:
+        seeds.extend(stream.seed for stream in streams)
+        raise InterruptedError
+
+    monkeypatch.setattr("reference_experiments.images.training.one_step", stop)
+    for seed in (0, 1):
+        with pytest.raises(InterruptedError):
+            train_tiny(data, tmp_path / str(seed), seed=seed)
+    assert len(set(seeds)) == 6
+
+
+def test_a_deterministic_model_is_attacked_with_one_seed() -> None:
+    for stochastic, rows in ((True, 6), (False, 2)):
+        seen: set[int] = set()
+        trainee = untrained(tiny(stochastic=stochastic, n_seeds=3), accelerated())
+        trainee.plain_G.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.add(len(inputs[0])))
+        regularizer(trainee, torch.rand(2, 1, 32, 32), Randomness(0, 2))
+        assert seen == {rows}
+
+
+def test_pixels_become_numbers_from_0_to_1() -> None:
+    images = as_images(torch.tensor([0, 51, 255], dtype=torch.uint8), torch.device("cpu"))
+    torch.testing.assert_close(images, torch.tensor([0.0, 0.2, 1.0]))
+
+
+def test_what_is_written_and_when_changes_no_weight(data: Path, tmp_path: Path) -> None:
+    """A snapshot leaves the model in train mode and its running statistics alone; the last step writes everything."""
+    seldom, often = (
+        train_tiny(data, tmp_path / str(every), Cadence(every, every, every), steps=3, milestones=(3,))
+        for every in (10, 1)
+    )
+    assert same(weights(seldom), weights(often))
+    lines = read_stats(seldom)
+    assert [line["step"] for line in lines] == [3, 3]
+    assert lines[0]["lr"] == tiny().lr
+    assert lines[0]["gan"] == pytest.approx(sum(x["gan"] for x in read_stats(often) if "gan" in x) / 3)
+    assert [path.name for path in (seldom / "snapshots").iterdir()] == ["00000003.png"]
+
+
 def test_seeds_belong_to_step_purpose_and_row_and_not_to_a_process() -> None:
     def draw(y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.randn(len(y), 2, generator=generator),)
@@ -173,14 +228,20 @@ def test_the_average_follows_by_its_decay_and_is_what_is_evaluated(data: Path, t
     average = Average(G, 0.75)
     before = [p.clone() for p in G.parameters()]
     with torch.no_grad():
-        for p in G.parameters():
-            p.add_(1)
+        for value in (*G.parameters(), *G.buffers()):
+            value.copy_(value + 1)
     average.update(G)
+    for mine, current in zip(average.module.buffers(), G.buffers(), strict=True):
+        assert torch.equal(mine, current)
     for mine, old in zip(average.module.parameters(), before, strict=True):
         torch.testing.assert_close(mine, old + 0.25)
     plain, averaged = (train_tiny(data, tmp_path / str(ema), ema=ema) for ema in (0.0, 0.9))
     tensors = weights(averaged)
     assert same(checkpoints.part("G", tensors), checkpoints.part("G", weights(plain)))
+    first = {name: p.detach() for name, p in untrained(tiny(), accelerated()).plain_G.named_parameters()}
+    after = weights(train_tiny(data, tmp_path / "once", ema=0.75, steps=1))
+    for name, value in first.items():
+        torch.testing.assert_close(after[f"average.{name}"], 0.75 * value + 0.25 * after[f"G.{name}"])
     G, _, _ = trained(averaged)
     assert same(G.state_dict(), checkpoints.part("average", tensors))
     assert not same(G.state_dict(), checkpoints.part("G", tensors))
@@ -208,6 +269,15 @@ def test_stats_are_means_over_the_steps_that_had_the_loss(tmp_path: Path) -> Non
         assert stats.means() == {"a": 2.0, "b": 5.0}
         assert stats.means() == {}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_speed_is_images_per_second_since_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 2.0, 6.0])
+    monkeypatch.setattr("reference_experiments.images.stats.time", SimpleNamespace(perf_counter=lambda: next(times)))
+    with Stats(tmp_path, 10, 40, writing=True) as stats:
+        for step in (20, 40):
+            stats.write(step, 4, {"gan": 1.0})
+    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 20.0]
 
 
 def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
@@ -298,6 +368,7 @@ def test_one_process_marks_the_folder_once(data: Path, tmp_path: Path) -> None:
     assert not path.exists()
     claim(tmp_path, tiny(), data, accelerated())
     before = path.stat()
+    assert json.loads(path.read_text())["images"] == open_set(data, "train").sha256
     claim(tmp_path, tiny(), data, accelerated())
     assert path.stat() == before
 
