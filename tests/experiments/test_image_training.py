@@ -136,7 +136,7 @@ def test_both_networks_learn_at_the_rate_of_the_step(data: Path) -> None:
 def test_real_images_and_both_inputs_come_in_orders_of_their_own(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seeds = []
+    seeds: list[int] = []
 
     def stop(trainee: Any, streams: Any, step: int) -> Any:
         seeds.extend(stream.seed for stream in streams)
@@ -151,10 +151,11 @@ def test_real_images_and_both_inputs_come_in_orders_of_their_own(
 
 def test_a_deterministic_model_is_attacked_with_one_seed() -> None:
     for stochastic, rows in ((True, 6), (False, 2)):
-        trainee, seen = untrained(tiny(stochastic=stochastic, n_seeds=3), accelerated()), []
-        trainee.plain_G.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(len(inputs[0])))
+        seen: set[int] = set()
+        trainee = untrained(tiny(stochastic=stochastic, n_seeds=3), accelerated())
+        trainee.plain_G.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.add(len(inputs[0])))
         regularizer(trainee, torch.rand(2, 1, 32, 32), Randomness(0, 2))
-        assert set(seen) == {rows}
+        assert seen == {rows}
 
 
 def test_pixels_become_numbers_from_0_to_1() -> None:
