@@ -37,7 +37,8 @@ COMPARED = {
     "published networks, 64 x 64, batch 4": Training(batch=4, n_seeds=2, attack="training"),
     "faces32-inpainting": PRESETS["faces32-inpainting"].training,
 }
-MEASURED_BATCH = 4
+MEASURED_PIXELS = 4 * 64 * 64
+"""Of a batch that this machine has memory for."""
 PLAIN, ROBUST = 0, 2  # steps of the schedule: 0 and 1 plain, 2 robust
 
 
@@ -114,7 +115,7 @@ def cost(name: str) -> dict[str, float]:
     import resource
 
     full = PRESETS[name].training
-    settings = replace(full, batch=min(full.batch, MEASURED_BATCH))
+    settings = replace(full, batch=min(full.batch, MEASURED_PIXELS // full.size**2))
     times = {"batch": float(full.batch), "measured_batch": float(settings.batch)}
     for kind, stochastic, step in (
         ("plain", True, PLAIN), ("robust_stochastic", True, ROBUST), ("robust_deterministic", False, ROBUST)
@@ -123,10 +124,24 @@ def cost(name: str) -> dict[str, float]:
         run()
         times[kind] = min(seconds_of(run) for _ in range(2)) * full.batch / settings.batch
     times["mebibytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    thirds = (2 * times["plain"] + times["robust_stochastic"], 2 * times["plain"] + times["robust_deterministic"])
-    hours = full.steps / 3600
-    times["hours"] = hours * (2 * times["plain"] + thirds[0] / 3 + thirds[1] / 3)  # two erratic and two robust models
     return times
+
+
+def costs() -> dict[str, dict[str, float | str]]:
+    """:func:`cost` of every preset, once for those with the same networks, and what its four models take."""
+    measured: dict[Training, tuple[str, dict[str, float]]] = {}
+    rows: dict[str, dict[str, float | str]] = {}
+    for name, preset in PRESETS.items():
+        if name.startswith("smoke"):
+            continue
+        networks = replace(preset.training, task="inpainting", steps=0, milestones=())
+        if networks not in measured:
+            measured[networks] = name, in_a_process(name)
+        where, times = measured[networks]
+        robust = times["robust_stochastic"] + times["robust_deterministic"]
+        per_step = 2 * times["plain"] + (4 * times["plain"] + robust) / 3  # two erratic models, two robust ones
+        rows[name] = {**times, "hours": preset.training.steps * per_step / 3600, "measured_on": where}
+    return rows
 
 
 def in_a_process(name: str) -> dict[str, float]:
@@ -149,15 +164,15 @@ def report(results: dict[str, Any]) -> str:
     lines += ["", "| preset | " + " | ".join(head) + " |", "|" + " --- |" * 6]
     for name, row in results["presets"].items():
         cells = (row["plain"], row["robust_stochastic"], row["robust_deterministic"])
-        derived = "" if row["batch"] == row["measured_batch"] else " (derived)"
+        derived = "" if row["batch"] == row["measured_batch"] and row["measured_on"] == name else " (derived)"
         times = " | ".join(f"{seconds:.2f}" for seconds in cells)
         lines.append(f"| `{name}` | {times} | {row['hours']:,.1f}{derived} | {row['mebibytes']:,.0f} |")
     record = results["record"]
     lines += [
         "",
         f"Processor seconds of one thread; medians of {results['repeats']} interleaved rounds above, the better of two "
-        f"below. Presets were measured with batches of at most {MEASURED_BATCH}, to which the memory belongs, and "
-        "multiplied up to their own; Hours are without measurement and figures.",
+        f"below. Presets of the same networks were measured once, with batches of at most {MEASURED_PIXELS:,} pixels, "
+        "to which the memory belongs, and multiplied up to their own: (derived). Hours are of training alone.",
         "",
         f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, torch {record['torch']}.",
     ]
@@ -178,8 +193,7 @@ def main() -> None:
         print(json.dumps(cost(options.cost)))
         return
     record = Record(" ".join(["python", "benchmarks/image_training.py", *sys.argv[1:]]))
-    presets = {name: in_a_process(name) for name in PRESETS if not name.startswith("smoke")}
-    results = {"compared": compared(options.repeats), "presets": presets, "repeats": options.repeats}
+    results = {"compared": compared(options.repeats), "presets": costs(), "repeats": options.repeats}
     results["record"] = record.finished("cpu")
     write_json(options.out / "image_training.json", results)
     write_atomically(options.out / "image_training.md", report(results))
