@@ -295,9 +295,14 @@ def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from torch.utils.tensorboard import SummaryWriter
 
-    flushed: list[Any] = []
+    flushed: list[SummaryWriter] = []
     flush = SummaryWriter.flush
-    monkeypatch.setattr(SummaryWriter, "flush", lambda self: (flushed.append(self), flush(self)))
+
+    def counted(self: SummaryWriter) -> None:
+        flushed.append(self)
+        flush(self)
+
+    monkeypatch.setattr(SummaryWriter, "flush", counted)
     killed = Stats(tmp_path, 0, 4, writing=True)
     for step in (1, 2, 3):
         killed.show(step, {"std": step}, torch.zeros(3, 2, 2))
