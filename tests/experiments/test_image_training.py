@@ -512,3 +512,18 @@ def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
     monkeypatch.setattr(checkpoints, "save", lambda *_: recorded.append(read_sessions(tmp_path)[-1]["step"]))
     train_tiny(data, tmp_path)
     assert recorded == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [*((name, 0) for name in ("steps", "batch", "every", "n_seeds", "s", "f")), ("attack", "x"), ("task", "x")],
+)
+def test_settings_name_what_cannot_be(name: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        tiny(**{name: wrong})
+
+
+def test_gradient_accumulation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    with pytest.raises(ValueError, match="gradient accumulation must be 1, got 2"):
+        accelerated()
