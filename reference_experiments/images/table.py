@@ -59,8 +59,8 @@ def note(rows: Rows, *, published: bool) -> str:
     brackets = " In brackets: the paper's Table 1 (CelebA, 50,000 images, Inception features)." if published else ""
     spread = spread_of(rows)
     return (
-        f"{spread[0].upper()}{spread[1:]}. {features['n_real']} training images of {protocol['set']} against one output "
-        f"at each of {features['n_generated']} validation images; features: {features['extractor']}{weights}; "
+        f"{spread[0].upper()}{spread[1:]}. {features['n_real']} training images of {protocol['set']} against one "
+        f"output at each of {features['n_generated']} validation images; features: {features['extractor']}{weights}; "
         f"k = {features['k']}; std over {protocol['n_samples']} samples; attacks of {protocol['eps_in_db']:.2f} dB "
         f"(eps = {protocol['eps']:.3g}) on {protocol['n_attacked']} images with {protocol['n_seeds']} seeds, scored on "
         f"as many fresh ones. {protocol['conventions']}{brackets}"
