@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +24,9 @@ from reference_experiments.images.stats import Stats
 from reference_experiments.images.steps import Losses, Randomness, Trainee, critic_step, estimator_step
 from reference_experiments.runs import write_json
 from stochrobust import Consistent
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 N_EXAMPLES = 16
 """Validation images of a snapshot."""
@@ -112,7 +116,11 @@ def as_images(pixels: Tensor, device: torch.device) -> Tensor:
 
 def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) -> dict[str, float]:
     """The means over all processes, as numbers; an error if one is not finite."""
-    numbers = {name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}
+    return finite({name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}, step, folder)
+
+
+def finite(numbers: dict[str, float], step: int, folder: Path) -> dict[str, float]:
+    """The numbers themselves; an error if one is not finite."""
     if bad := {name: value for name, value in numbers.items() if not math.isfinite(value)}:
         good = checkpoints.latest(folder / "checkpoints")
         where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
@@ -157,10 +165,10 @@ def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consisten
     return G.eval(), settings, saved.step
 
 
-def claim(folder: Path, settings: Training, data: Path) -> None:
+def claim(folder: Path, settings: DataclassInstance, *data: Path) -> None:
     """Mark the folder as that of this training; a training may be prolonged, and not be changed otherwise."""
     path = folder / "settings.json"
-    mine = {**asdict(settings), "images": open_set(data, "train").sha256}
+    mine = {**asdict(settings), "images": " ".join(open_set(of_set, "train").sha256 for of_set in data)}
     mine = json.loads(json.dumps(mine))
     if path.exists():
         theirs = json.loads(path.read_text())
