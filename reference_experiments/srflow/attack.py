@@ -63,9 +63,9 @@ class Attack:
         for name in ("crop", "tile"):
             if getattr(self, name) != 0 and getattr(self, name) < LEAST_SIDE:
                 raise ValueError(f"{name} must be 0 or at least {LEAST_SIDE}, got {getattr(self, name)}")
-        if self.n_seeds < 1:
-            raise ValueError(f"n_seeds must be at least 1, got {self.n_seeds}")
-        _ = self.method  # refuses its steps
+        for name in ("steps", "n_seeds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     @property
     def method(self) -> PGD:

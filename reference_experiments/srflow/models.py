@@ -64,12 +64,12 @@ def _carn_m(path: Path | None) -> nn.Module:
 KNOWN: dict[str, tuple[str, Role, Callable[[Path | None], nn.Module]]] = {
     "bicubic": ("bicubic", "linear", lambda path: Bicubic()),
     "carn_m": ("CARN-M", "distortion", _carn_m),
-    "realsr": ("RealSR-DF2K", "GAN", load_realsr_df2k),
+    "realsr": ("RealSR-DF2K", "GAN", lambda path: load_realsr_df2k(path)),
     "flow": ("flow trained here", "flow", _of_file(lambda path: trained_flow(path)[0])),
-    "edsr": ("EDSR", "distortion", _of_file(load_edsr)),
-    "rrdbnet": ("RRDBNet", "distortion", _of_file(load_rrdbnet)),
-    "esrgan": ("ESRGAN", "GAN", _of_file(load_rrdbnet)),
-    "srflow": ("SRFlow", "flow", _of_file(load_srflow)),
+    "edsr": ("EDSR", "distortion", _of_file(lambda path: load_edsr(path))),
+    "rrdbnet": ("RRDBNet", "distortion", _of_file(lambda path: load_rrdbnet(path))),
+    "esrgan": ("ESRGAN", "GAN", _of_file(lambda path: load_rrdbnet(path))),
+    "srflow": ("SRFlow", "flow", _of_file(lambda path: load_srflow(path))),
 }
 """Of each name its title, its role and its reader. ``rrdbnet``: trained for PSNR; ``esrgan``: with a critic."""
 
@@ -127,19 +127,20 @@ def _made(spec: str, device: torch.device | str) -> Callable[..., Tensor]:
             factory = getattr(factory, part)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"model {spec!r} cannot be imported: {error}") from error
-    made = factory(torch.device(device)) if _takes_device(factory) else factory()
+    made = _called(factory, torch.device(device))
     if not callable(made):
         raise ValueError(f"model {spec!r}: the factory must return a callable G(y) or G(y, z), got {type(made)}")
     model: Callable[..., Tensor] = made
     return model
 
 
-def _takes_device(factory: Any) -> bool:
-    """Whether it has a parameter named so, or one that it must be given."""
-    return any(
-        p.name == "device" or (p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-        for p in inspect.signature(factory).parameters.values()
-    )
+def _called(factory: Any, device: torch.device) -> Any:
+    """By name, if it has a parameter named ``device``; as its first argument, if it must be given one; else without."""
+    parameters = inspect.signature(factory).parameters
+    if "device" in parameters and parameters["device"].kind is not inspect.Parameter.POSITIONAL_ONLY:
+        return factory(device=device)
+    needed = [p for p in parameters.values() if p.default is p.empty]
+    return factory(device) if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed) else factory()
 
 
 @torch.no_grad()
