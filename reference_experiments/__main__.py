@@ -16,6 +16,8 @@ from reference_experiments.srflow import command as flow_command
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs")
+EXTRA = ("accelerate", "matplotlib", "PIL", "safetensors", "sklearn", "tqdm")
+"""Packages of the extra ``experiments`` that a study cannot do without."""
 
 
 def main(arguments: list[str]) -> None:
@@ -36,12 +38,19 @@ def main(arguments: list[str]) -> None:
     prepare.add_arguments(studies.add_parser("prepare", help="make a data set ready for training"))
     command.add_inpainting(studies.add_parser("inpainting", help="Table 1 and Figure 1 on images"), RESULTS)
     command.add_super_resolution(studies.add_parser("super-resolution", help="Figure 3"), RESULTS)
+    command.add_evaluate(studies.add_parser("evaluate", help="Table 1's row of a training's model or of any other"))
     command.add_train(studies.add_parser("train", help="models of an image study; `accelerate launch` spreads it"))
     flow_command.add(studies)
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)
-    options.run(options)
+    try:
+        options.run(options)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        wanted = f"{error}; `pip install 'stochrobust[experiments]'` brings what the studies need"
+        raise ModuleNotFoundError(wanted, name=error.name) from error
 
 
 def _add_toy(parser: argparse.ArgumentParser) -> None:

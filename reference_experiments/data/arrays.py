@@ -176,7 +176,7 @@ def _write_part(path: Path, n: int | None, images: Iterable[Pixels]) -> dict[str
             file.write(content)
             digest.update(content)
             count += 1
-        if count == 0 or shape is None or count != (n or count):
+        if shape is None or count != (n or count):
             raise ValueError(f"{path.stem}: expected {'images' if n is None else f'{n} images'}, got {count}")
         file.seek(0)
         _write_header(file, (count, *shape))

@@ -56,6 +56,7 @@ class Batches:
         """(size / world, C, H, W) uint8: the images of that step."""
         chosen = self.indices(step)
         announce(self.images, chosen)
+        announce(self.images, self.indices(step + 1))  # the disk works while the step computes
         return torch.from_numpy(np.take(np.asarray(self.images), chosen, axis=0))
 
 

@@ -45,6 +45,9 @@ class Choices:
     recipe: Recipe = UNCHANGED
 
 
+USUAL = Choices()
+
+
 def _pictures(recipe: Recipe, published: tuple[int, int] | None = None) -> Callable[[Path, Choices], Source]:
     def read(path: Path, choices: Choices) -> Source:
         found = folder.source(path, recipe, choices.seed)
@@ -68,15 +71,17 @@ SETS: dict[str, tuple[str | None, Callable[[Path, Choices], Source]]] = {
 """Of each set the folder that its files are looked for in (None: they come with a package), and how they are read."""
 
 
-def prepare(name: str, source: Path | None, out: Path = DATA, *, verify: bool = False, **chosen: object) -> Path:
+def prepare(
+    name: str, source: Path | None, out: Path = DATA, choices: Choices = USUAL, *, verify: bool = False
+) -> Path:
     """Prepare the set ``name`` in ``out / name``, unless it is there.
 
     Args:
         name: one of :data:`SETS`, or a new one, of a folder or archive of images.
         source: the folder or file that the images are in; by default looked for in ``$STOCHROBUST_DATA``.
         out: the folder of all prepared sets.
+        choices: what is left open.
         verify: read a set that is there, and compare its checksums.
-        chosen: the fields of :class:`Choices`.
 
     Returns:
         The folder of the set.
@@ -87,7 +92,6 @@ def prepare(name: str, source: Path | None, out: Path = DATA, *, verify: bool = 
         ValueError: if a file of it is faulty, or if the set is there and is damaged or was prepared with other choices.
         OSError: if the disk is full; nothing is left behind then, nor after an interruption.
     """
-    choices = Choices(**chosen)  # type: ignore[arg-type]
     if name in SETS and choices.recipe != UNCHANGED:
         raise ValueError(f"{name} is prepared in its own way, without {choices.recipe}: give another name")
     target = out / name
@@ -153,12 +157,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    recipe = Recipe(resize=options.resize, crop=options.crop, halve=options.halve)
     try:
-        target = prepare(
-            options.set, options.source, options.out, verify=options.verify,
-            seed=options.seed, any_count=options.any_count, recipe=recipe,
-        )  # fmt: skip
+        recipe = Recipe(resize=options.resize, crop=options.crop, halve=options.halve)
+        choices = Choices(options.seed, options.any_count, recipe)
+        target = prepare(options.set, options.source, options.out, choices, verify=options.verify)
     except (ValueError, OSError) as error:  # of the files, not of this program: a trace would hide the message
         raise SystemExit(f"prepare {options.set}: {error}") from error
     sets = [open_set(target, part) for part in PARTS]

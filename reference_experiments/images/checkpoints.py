@@ -54,10 +54,18 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         write_json(path, {"step": checkpoint.step, "sha256": hashlib.sha256(data).hexdigest(), **checkpoint.content})
     except OSError as error:
         raise OSError(error.errno, f"cannot write the checkpoint of step {checkpoint.step}: {error}", path) from error
-    for old in _written(folder)[:-KEPT]:
-        old.unlink()
-        old.with_suffix(".safetensors").unlink(missing_ok=True)
+    _tidy(folder)
     return path
+
+
+def _tidy(folder: Path) -> None:
+    """Delete what is not of the kept checkpoints, also what killed processes left half-written."""
+    written = _written(folder)
+    for old in written[:-KEPT]:
+        old.unlink()
+    for left in (*folder.glob("[0-9]*.safetensors"), *folder.glob(".[0-9]*.part")):
+        if left.with_suffix(".json") not in written[-KEPT:]:
+            left.unlink()
 
 
 def latest(folder: Path) -> Path | None:

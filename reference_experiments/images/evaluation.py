@@ -17,7 +17,7 @@ from reference_experiments.images.per_image import ATTACKS
 from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.shards import wait, work
 from reference_experiments.runs import Record
-from stochrobust import FeatureExtractor, psnr_from_eps
+from stochrobust import FeatureExtractor, Protocol, psnr_from_eps
 
 CONVENTIONS = (
     "FID, precision, recall and distortion are of outputs clamped to [0, 1]; per-pixel std, robustness and consistency "
@@ -87,13 +87,11 @@ def reference(
     numbers, protocol = realism(
         real, [validation], features=extractor.protocol, k=measuring.k, n_splits=measuring.n_splits, seed=measuring.seed
     )
-    return _as_json(
-        {
-            "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
-            "values": {name: number.as_json() for name, number in numbers.items()},
-            "record": record.finished(device),
-        }
-    )
+    return _as_json({
+        "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
+        "values": {name: number.as_json() for name, number in numbers.items()},
+        "record": record.finished(device),
+    })  # fmt: skip
 
 
 def row(
@@ -106,8 +104,6 @@ def row(
 ) -> dict[str, Any]:
     """The row, of numbers that are all on disk."""
     real, outputs, attacks = (job.merged() for job in (jobs.real, jobs.outputs, jobs.attacks))
-    if not restorer.stochastic and bool(outputs["std"].any()):
-        raise ValueError(f"stochastic must be True for a restorer whose outputs vary: {restorer.description}")
     seconds = sum(float(numbers.pop("seconds").sum()) for numbers in (real, outputs, attacks))
     draws = list(outputs.pop("features").unbind(1))
     realistic, protocol = realism(
@@ -115,31 +111,31 @@ def row(
         seed=measuring.seed,
     )  # fmt: skip
     numbers = realistic | {name: per_image(values) for name, values in (outputs | attacks).items()}
+    model = {"description": restorer.description, "weights": restorer.identity, "stochastic": restorer.stochastic}
+    return _as_json({
+        "model": model,
+        "protocol": conditions(restorer, sets, measuring, protocol),
+        "values": {name: number.as_json() for name, number in numbers.items()},
+        "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
+    })  # fmt: skip
+
+
+def conditions(restorer: Restorer, sets: dict[Part, Drawn], measuring: Measuring, features: Protocol) -> dict[str, Any]:
+    """All that the numbers depend on, save the model: what must agree for two rows to be compared."""
     validation = sets["validation"]
-    n_elements = restorer.projector.D(validation.images([0])).numel()
+    y = restorer.projector.D(validation.images([0]))
     settings = {name: value for name, value in asdict(measuring).items() if name not in ("batch", "shard", "weights")}
-    return _as_json(
-        {
-            "model": {
-                "description": restorer.description,
-                "weights": restorer.identity,
-                "stochastic": restorer.stochastic,
-            },
-            "protocol": {
-                **settings,
-                "set": validation.of.name,
-                "sha256": {part: drawn.of.sha256 for part, drawn in sets.items()},
-                "features": asdict(protocol) | {"metric": "Frechet distance, precision, recall"},
-                "attacks": {name: repr(attack) for name, attack in ATTACKS.items()},
-                "eps": restorer.eps,
-                "eps_in_db": psnr_from_eps(restorer.eps, n_elements),
-                "dtype": "float32",
-                "conventions": CONVENTIONS,
-            },
-            "values": {name: number.as_json() for name, number in numbers.items()},
-            "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
-        }
-    )
+    return {
+        **settings,
+        "set": validation.of.name,
+        "sha256": {part: drawn.of.sha256 for part, drawn in sets.items()},
+        "features": asdict(features) | {"metric": "Frechet distance, precision, recall"},
+        "attacks": {name: repr(attack) for name, attack in ATTACKS.items()},
+        "eps": restorer.eps,
+        "eps_in_db": psnr_from_eps(restorer.eps, y.numel()),
+        "dtype": str(y.dtype).removeprefix("torch."),
+        "conventions": CONVENTIONS,
+    }
 
 
 def _as_json(content: dict[str, Any]) -> dict[str, Any]:

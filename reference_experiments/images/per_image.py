@@ -55,6 +55,9 @@ def of_outputs(
     Returns:
         (B, ...) each: ``std`` and ``std_unobserved``; ``consistency``, raw and of 8 bits, of the first sample;
         ``distortion``, the PSNR to x of the first sample, and of the mean of all; ``features`` (B, n_draws, d).
+
+    Raises:
+        ValueError: if a restorer that is said to be deterministic varies.
     """
     y = restorer.projector.D(x)
     n_samples, n_draws = (measuring.n_samples, measuring.n_draws) if restorer.stochastic else (2, 1)
@@ -70,9 +73,11 @@ def of_outputs(
             found = consistency_psnr(x_hat, y, restorer.projector)
             numbers = {"consistency": found.raw, "consistency_8bit": found.rounded, "distortion": psnr(image, x)}
         del x_hat, image
-    mean = (total / n_samples).clamp(0, 1)
+    mean, std = (total / n_samples).clamp(0, 1), spread.compute()
+    if not restorer.stochastic and bool(std.any()):
+        raise ValueError(f"stochastic must be True for a restorer whose outputs vary: {restorer.description}")
     return numbers | {
-        "std": spread.compute(),
+        "std": std,
         "std_unobserved": spread.compute(unobserved(restorer, x)),
         "distortion_mean": psnr(mean, x),
         "features": torch.stack(features, 1),

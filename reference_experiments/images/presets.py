@@ -83,6 +83,10 @@ SOME = Measuring(n_real=1200, n_attacked=64, n_seeds=4)
 FEW = Measuring(n_real=12, n_samples=3, n_draws=2, n_attacked=4, n_seeds=2, extractor="pixels", n_splits=2)
 
 
+def _small(data: str, task: TaskName, steps: int, measuring: Measuring, **changed: Any) -> Preset:
+    return replace(_scaled(data, task, steps, measuring, 32, **SMALL, **changed), cadence=Cadence(snapshot=1000))
+
+
 def _smoke(task: TaskName) -> Preset:
     return replace(_scaled("digits32", task, 4, FEW, 32, **TINY), cadence=Cadence(1, 2, 2))
 
@@ -102,10 +106,10 @@ PRESETS: dict[str, Preset] = {
     "faces64-sr8": _scaled("faces64", "sr8", 60_000, ALL),
     "faces64-sr16": _scaled("faces64", "sr16", 60_000, ALL),
     "natural64-sr4": _scaled("natural64", "sr4", 60_000, SOME),
-    "faces32-inpainting": _scaled("faces32", "inpainting", 4000, ALL, 32, **SMALL),
-    "faces32-sr4": _scaled("faces32", "sr4", 1200, SOME, 32, **SMALL),
-    "faces32-sr8": _scaled("faces32", "sr8", 1200, SOME, 32, **SMALL),
-    "fashion32-inpainting": _scaled("fashion32", "inpainting", 4000, ALL, 32, **SMALL, channels=1),
+    "faces32-inpainting": _small("faces32", "inpainting", 4000, ALL),
+    "faces32-sr4": _small("faces32", "sr4", 1200, SOME),
+    "faces32-sr8": _small("faces32", "sr8", 1200, SOME),
+    "fashion32-inpainting": _small("fashion32", "inpainting", 4000, ALL, channels=1),
     "smoke-inpainting": _smoke("inpainting"),
     "smoke-sr4": _smoke("sr4"),
     "smoke-sr8": _smoke("sr8"),

@@ -79,13 +79,13 @@ class Stats:
             return
         from PIL import Image
 
-        self._line({"step": step, **numbers})
         pixels = (picture * 255).round().to(torch.uint8)
         path = self.folder / "snapshots" / f"{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path)
         if self._tensorboard is not None:
             self._tensorboard.add_image("restorations", pixels, step)
+        self._line({"step": step, **numbers})
 
     def _line(self, numbers: dict[str, float]) -> None:
         finite = {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
@@ -95,6 +95,7 @@ class Stats:
             for name, value in numbers.items():
                 if name != "step":
                     self._tensorboard.add_scalar(name, value, int(numbers["step"]))
+            self._tensorboard.flush()  # a killed training resumes behind its checkpoint, and these do not come again
 
     def _forget_after(self, step: int) -> None:
         path = self.folder / "stats.jsonl"

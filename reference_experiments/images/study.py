@@ -79,7 +79,7 @@ def of_real(name: str, places: Places, accelerator: Accelerator) -> dict[str, An
     return reference(data, preset.measuring, cache, record=record, device=accelerator.device)
 
 
-def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: Path) -> None:
+def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: Path) -> bool:
     """Train and measure the presets, one for each factor of super-resolution, and write ``out``.
 
     Args:
@@ -87,6 +87,9 @@ def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: 
         seeds: of the trainings; None for as many as each preset says.
         places: where images are and trainings go.
         out: gets ``rows.json``, ``table.md`` and the figures.
+
+    Returns:
+        Whether this is the process that wrote it.
     """
     accelerator = accelerated()
     tasks = {}
@@ -98,6 +101,7 @@ def run(names: Sequence[str], seeds: Sequence[int] | None, places: Places, out: 
         real = of_real(names[0], places, accelerator)
         write(tasks, real, places, out, accelerator)
     accelerator.wait_for_everyone()
+    return bool(accelerator.is_main_process)
 
 
 def write(tasks: dict[str, Rows], real: dict[str, Any], places: Places, out: Path, accelerator: Accelerator) -> None:
@@ -115,17 +119,18 @@ def write(tasks: dict[str, Rows], real: dict[str, Any], places: Places, out: Pat
         },
     )
     write_atomically(out / "table.md", page(tasks, found, trend, real))
-    for name in tasks:
-        draw_models(name, places, out / ("figure1" if len(tasks) == 1 else f"figure1-{name}"), accelerator)
+    for name, rows in tasks.items():
+        seed = rows[ARMS[0]][0]["model"]["description"]["seed"]
+        draw_models(name, seed, places, out / ("figure1" if len(tasks) == 1 else f"figure1-{name}"), accelerator)
     if len(factors) > 1:
         figure3(out / "figure3", factors)
 
 
-def draw_models(name: str, places: Places, path: Path, accelerator: Accelerator) -> None:
-    """Figure 1, of each model's first training."""
+def draw_models(name: str, seed: int, places: Places, path: Path, accelerator: Accelerator) -> None:
+    """Figure 1, of the training of each model with that seed."""
     preset, device = PRESETS[name], accelerator.device
     ids = list(range(N_PICTURED))
     images = open_set(places.data / preset.data, "validation").images
-    x = as_images(torch.from_numpy(images[ids].copy()), device)
-    models = {arm: Restorer.from_checkpoint(places.training(name, arm, 0), device) for arm in ARMS}
+    x = as_images(torch.from_numpy(images[ids]), device)
+    models = {arm: Restorer.from_checkpoint(places.training(name, arm, seed), device) for arm in ARMS}
     figure1(path, models, x, ids, preset.measuring)

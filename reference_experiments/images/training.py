@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from reference_experiments.data.arrays import Part, open_set
+from reference_experiments.data.arrays import ImageSet, Part, open_set
 from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
 from reference_experiments.images.checkpoints import Checkpoint, named, part
+from reference_experiments.images.claims import claim
+from reference_experiments.images.finite import finite_losses, finite_state
 from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence, Training
 from reference_experiments.images.snapshots import snapshot
 from reference_experiments.images.stats import Stats
 from reference_experiments.images.steps import Losses, Randomness, Trainee, critic_step, estimator_step
-from reference_experiments.runs import write_json
 from stochrobust import Consistent
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 N_EXAMPLES = 16
 """Validation images of a snapshot."""
@@ -36,11 +31,11 @@ def accelerated() -> Accelerator:
     """Where and how to train, as the launcher says.
 
     Raises:
-        ValueError: for float16, whose scaled losses and gradient penalty do not go together.
+        ValueError: for float16, whose scaled losses and gradient penalty do not go together, or 8 bits.
     """
     accelerator = Accelerator()
-    if accelerator.mixed_precision == "fp16":
-        raise ValueError("mixed precision must be 'bf16' or 'no', got 'fp16': the gradient penalty is not scaled")
+    if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
+        raise ValueError(f"mixed precision must be 'bf16' or 'no', got {precision!r}: no loss is scaled here")
     return accelerator
 
 
@@ -69,17 +64,33 @@ def train(
         command: that does this, for the record.
 
     Raises:
-        ValueError: if the folder is of another training, or the latest checkpoint is damaged.
-        FloatingPointError: where a loss is no longer finite, with the last good checkpoint.
+        ValueError: if the folder is of another training, the set's images have another shape, the latest checkpoint
+            is damaged, or the processes do not share the folder.
+        FloatingPointError: where a loss or a weight is no longer finite, with the last good checkpoint.
     """
-    claim(folder, settings, data)
+    images = open_set(data, "train")
+    check_shape(settings, images)
+    claim(folder, {**asdict(settings), "images": images.sha256}, writing=accelerator.is_main_process)
     trainee = untrained(settings, accelerator)
     average = Average(trainee.plain_G, settings.ema)
     step = resume(trainee, average, folder)
+    if step < settings.steps:
+        _go_on(trainee, average, step, data, folder, cadence, command)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()  # it would hold the networks of every training of a study
+
+
+def _go_on(
+    trainee: Trainee, average: Average, step: int, data: Path, folder: Path, cadence: Cadence, command: str
+) -> None:
+    settings, accelerator = trainee.settings, trainee.accelerator
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
-    sessions = Sessions(folder, step, command, accelerator.device, accelerator.num_processes)
+    sessions = Sessions(
+        folder, step, command, device=accelerator.device, processes=accelerator.num_processes,
+        mixed_precision=accelerator.mixed_precision,
+    )  # fmt: skip
     with Stats(folder, step, settings.steps, accelerator.is_main_process) as stats:
         while step < settings.steps:
             stats.add(one_step(trainee, streams, step))
@@ -91,10 +102,11 @@ def train(
                 stats.write(step, settings.batch, {**means, "lr": settings.learning_rate(step - 1)})
             if accelerator.is_main_process and (last or step % cadence.snapshot == 0):
                 stats.show(step, *snapshot(average.module, examples, settings))
-            if accelerator.is_main_process and (last or step % cadence.checkpoint == 0):
-                checkpoints.save(folder / "checkpoints", state(trainee, average, step))
-                sessions.reached(step)
-    accelerator.wait_for_everyone()
+            if last or step % cadence.checkpoint == 0:
+                reached = finite_state(state(trainee, average, step), folder)
+                if accelerator.is_main_process:
+                    sessions.reached(step)
+                    checkpoints.save(folder / "checkpoints", reached)
 
 
 def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
@@ -111,21 +123,14 @@ def one_step(trainee: Trainee, streams: list[Batches], step: int) -> Losses:
 
 def as_images(pixels: Tensor, device: torch.device) -> Tensor:
     """8-bit pixels as floating-point numbers in [0, 1] on the device."""
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # from other memory, the copy waits for all that the device still has to do
     return pixels.to(device, non_blocking=True).to(torch.get_default_dtype()) / 255
 
 
 def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) -> dict[str, float]:
     """The means over all processes, as numbers; an error if one is not finite."""
-    return finite({name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}, step, folder)
-
-
-def finite(numbers: dict[str, float], step: int, folder: Path) -> dict[str, float]:
-    """The numbers themselves; an error if one is not finite."""
-    if bad := {name: value for name, value in numbers.items() if not math.isfinite(value)}:
-        good = checkpoints.latest(folder / "checkpoints")
-        where = "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
-        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {where}")
-    return numbers
+    return finite_losses({n: float(accelerator.reduce(mean, "mean")) for n, mean in means.items()}, step, folder)
 
 
 def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
@@ -141,6 +146,7 @@ def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
 def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     """Put the latest checkpoint back, if there is one; the number of steps done."""
     path = checkpoints.latest(folder / "checkpoints")
+    _agree(0 if path is None else int(path.stem), folder, trainee.accelerator)
     if path is None:
         return 0
     saved = checkpoints.load(path, trainee.accelerator.device)
@@ -151,6 +157,15 @@ def resume(trainee: Trainee, average: Average, folder: Path) -> int:
     if average.decay:
         average.module.load_state_dict(part("average", saved.tensors))
     return saved.step
+
+
+def _agree(step: int, folder: Path, accelerator: Accelerator) -> None:
+    steps = accelerator.gather(torch.tensor([step], device=accelerator.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"the processes found checkpoints of different steps in {folder}, {steps}: it must be a folder that all "
+            "hosts share"
+        )
 
 
 def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consistent, Training, int]:
@@ -165,18 +180,13 @@ def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consisten
     return G.eval(), settings, saved.step
 
 
-def claim(folder: Path, settings: DataclassInstance, *data: Path) -> None:
-    """Mark the folder as that of this training; a training may be prolonged, and not be changed otherwise."""
-    path = folder / "settings.json"
-    mine = {**asdict(settings), "images": " ".join(open_set(of_set, "train").sha256 for of_set in data)}
-    mine = json.loads(json.dumps(mine))
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        different = [name for name in mine if name not in theirs or mine[name] != theirs[name]]
-        if different:
-            wanted = ", ".join(f"{name}={theirs.get(name)!r} there and {mine[name]!r} here" for name in different)
-            raise ValueError(f"{folder} holds another training: {wanted}; give another folder, or delete it")
-    write_json(path, mine)
+def check_shape(settings: Training, images: ImageSet) -> None:
+    """The images are what the networks are made for."""
+    expected = (settings.channels, settings.size, settings.size)
+    if images.images.shape[1:] != expected:
+        raise ValueError(
+            f"images must be {expected} for these settings, got {images.images.shape[1:]} of {images.name}"
+        )
 
 
 def _batches(data: Path, which: Part, size: int, seed: int, accelerator: Accelerator | None) -> Batches:

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from reference_experiments.data.arrays import open_set
 from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.images import checkpoints
 from reference_experiments.images.checkpoints import Checkpoint, named, part
+from reference_experiments.images.claims import claim
+from reference_experiments.images.finite import finite_losses
 from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence
 from reference_experiments.images.stats import Stats
-from reference_experiments.images.training import claim, finite
 from reference_experiments.networks.srflow import SRFlow, bits_per_pixel
 from reference_experiments.srflow.images import streams, training_pair, validation_pair
 from reference_experiments.srflow.look import N_EXAMPLES, look
@@ -44,12 +46,13 @@ def train(
         ValueError: if the folder is of another training, or the latest checkpoint is damaged.
         FloatingPointError: where the likelihood or its gradient is no longer finite, with the last good checkpoint.
     """
-    claim(folder, settings, *data)
+    images = " ".join(open_set(of_set, "train").sha256 for of_set in data)
+    claim(folder, {**asdict(settings), "images": images})
     G, optimizer = untrained(settings, device)
     step = resume(G, optimizer, folder)
     sets = streams(data, "train", settings.batch, settings.seed + 1)
     examples = validation_pair(data, settings, N_EXAMPLES, device)
-    sessions = Sessions(folder, step, command, device, 1)
+    sessions = Sessions(folder, step, command, device=device)
     with Stats(folder, step, settings.steps, writing=True) as stats:
         while step < settings.steps:
             optimizer.param_groups[0]["lr"] = settings.learning_rate(step)
@@ -57,13 +60,13 @@ def train(
             step += 1
             last = step == settings.steps
             if last or step % cadence.stats == 0:
-                means = finite({name: float(mean) for name, mean in stats.means().items()}, step, folder)
+                means = finite_losses({name: float(mean) for name, mean in stats.means().items()}, step, folder)
                 stats.write(step, settings.batch, means | {"lr": settings.learning_rate(step - 1)})
             if last or step % cadence.snapshot == 0:
                 stats.show(step, *look(G, examples, settings.seed))
             if last or step % cadence.checkpoint == 0:
-                checkpoints.save(folder / "checkpoints", state(G, optimizer, settings, step))
                 sessions.reached(step)
+                checkpoints.save(folder / "checkpoints", state(G, optimizer, settings, step))
 
 
 def untrained(settings: FlowTraining, device: torch.device | str) -> tuple[SRFlow, torch.optim.Adam]:

@@ -58,7 +58,7 @@ def test_images_may_come_one_by_one_in_a_number_not_known_before(tmp_path: Path)
 
 
 def test_images_that_are_views_are_written_in_order_of_their_pixels(tmp_path: Path) -> None:
-    swapped = some_images(2).transpose(0, 1, 3, 2)
+    swapped = some_images(2).transpose(0, 3, 2, 1)
     write_set(tmp_path / "set", "thing", {"train": (2, swapped)}, {})
     assert np.array_equal(open_set(tmp_path / "set", "train").images, swapped)
     assert arrays.checksum(swapped) == open_set(tmp_path / "set", "train").sha256
@@ -242,7 +242,7 @@ def test_a_truncated_or_foreign_array_is_refused_at_once(folder: Path) -> None:
         (b"", "cannot read"),
         (b'{"name": "thi', "cannot read"),
         (b"\xff\xfe\x00", "cannot read"),
-        (b"[1]", "does not describe a set"),
+        (b"[1]", "does not describe a set; "),
         (b"{}", r"does not describe a set, KeyError\('name'\)"),
         (b'{"name": "x", "parts": {"train": {"shape": [7, 3, 4, 4]}}}', "'sha256'"),
         (b'{"name": "x", "parts": {"validation": {}}}', "'train'"),

@@ -103,6 +103,14 @@ def test_the_system_is_told_exactly_which_rows_come(monkeypatch: pytest.MonkeyPa
     assert told == []
 
 
+def test_a_batch_announces_itself_and_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[int]] = []
+    monkeypatch.setattr(batches, "announce", lambda images, rows: told.append(rows.tolist()))
+    made = Batches(numbered(10), 4, seed=3, rank=1, world=2)
+    made.batch(2)
+    assert told == [made.indices(2).tolist(), made.indices(3).tolist()]
+
+
 def test_a_batch_does_not_read_the_set_into_memory(tmp_path: Path) -> None:
     row = np.zeros((3, 64, 64), np.uint8)
     write_set(tmp_path / "set", "thing", {"train": (4000, (row for _ in range(4000)))}, {})  # 49 MB

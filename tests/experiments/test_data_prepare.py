@@ -15,9 +15,10 @@ from PIL import Image
 
 from reference_experiments.__main__ import main
 from reference_experiments.data import folder, prepare
-from reference_experiments.data.arrays import PARTS, Pixels, open_set, verify_set
+from reference_experiments.data.arrays import PARTS, Pixels, Source, open_set, verify_set
 from reference_experiments.data.images64 import FOLDER_VARIABLE, images64
 from reference_experiments.data.pictures import Recipe, centre, decoded, halved, pictures
+from reference_experiments.data.prepare import Choices
 
 
 def some_pixels(height: int, width: int, seed: int) -> Pixels:
@@ -105,7 +106,7 @@ def test_undivided_images_are_divided_at_random_by_the_seed(images: Path, tmp_pa
     flat = tmp_path / "flat"
     for i in range(10):
         save(flat / f"{i}.png", some_pixels(8, 8, i))
-    made = {seed: prepare.prepare("thing", flat, tmp_path / f"{seed}", seed=seed) for seed in (0, 1)}
+    made = {seed: prepare.prepare("thing", flat, tmp_path / f"{seed}", Choices(seed)) for seed in (0, 1)}
     both = {seed: [open_set(path, part).images.tolist() for part in PARTS] for seed, path in made.items()}
     assert [len(part) for part in both[0]] == [8, 2]
     assert sorted(both[0][0] + both[0][1]) == sorted(expected(0, 10).tolist())
@@ -223,20 +224,20 @@ def test_a_damaged_member_of_an_archive_is_named(images: Path, tmp_path: Path) -
 
 def test_a_prepared_set_is_left_as_it_is_without_its_source(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    made = prepare.prepare("thing", images, out, seed=3)
+    made = prepare.prepare("thing", images, out, Choices(3))
     times = [path.stat().st_mtime_ns for path in sorted(made.iterdir())]
     shutil.rmtree(images)
-    assert prepare.prepare("thing", None, out, seed=3) == made
-    assert prepare.prepare("thing", images, out, seed=3, verify=True) == made
+    assert prepare.prepare("thing", None, out, Choices(3)) == made
+    assert prepare.prepare("thing", images, out, Choices(3), verify=True) == made
     assert [path.stat().st_mtime_ns for path in sorted(made.iterdir())] == times
 
 
 def test_a_set_made_with_other_choices_is_not_taken_for_this_one(images: Path, tmp_path: Path) -> None:
-    prepare.prepare("thing", images, tmp_path / "out", recipe=Recipe(crop=6))
-    for choices in ({"seed": 1, "recipe": Recipe(crop=6)}, {"recipe": Recipe(crop=4)}, {}):
+    prepare.prepare("thing", images, tmp_path / "out", Choices(recipe=Recipe(crop=6)))
+    for choices in (Choices(1, recipe=Recipe(crop=6)), Choices(recipe=Recipe(crop=4)), Choices()):
         with pytest.raises(ValueError, match=r"was prepared with .*'crop': 6.*give another --out, or delete"):
-            prepare.prepare("thing", images, tmp_path / "out", **choices)
-    assert prepare.prepare("thing", images, tmp_path / "out", recipe=Recipe(crop=6), any_count=True)
+            prepare.prepare("thing", images, tmp_path / "out", choices)
+    assert prepare.prepare("thing", images, tmp_path / "out", Choices(any_count=True, recipe=Recipe(crop=6)))
 
 
 def test_a_damaged_set_is_found_cheaply_where_sizes_tell_and_by_its_checksum_on_demand(
@@ -262,17 +263,31 @@ def test_a_damaged_set_is_found_cheaply_where_sizes_tell_and_by_its_checksum_on_
 
 def test_sets_with_names_have_their_recipes_and_counts(images: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="faces64 is prepared in its own way"):
-        prepare.prepare("faces64", images, tmp_path / "out", recipe=Recipe(crop=4))
+        prepare.prepare("faces64", images, tmp_path / "out", Choices(recipe=Recipe(crop=4)))
     with pytest.raises(ValueError, match=r"images in .*: expected \(9891, 2485\), as published, got \(4, 2\)"):
         prepare.prepare("faces64", images, tmp_path / "out")
     with pytest.raises(ValueError, match="it is 8 x 8, expected 64 x 64"):
-        prepare.prepare("faces64", images, tmp_path / "out", any_count=True)
+        prepare.prepare("faces64", images, tmp_path / "out", Choices(any_count=True))
     for i in range(6):
         save(images / ("train" if i < 4 else "val") / f"{i}.png", some_pixels(64, 64, i))
-    whole = prepare.prepare("faces64", images, tmp_path / "out", any_count=True)
-    half = prepare.prepare("faces32", images, tmp_path / "out", any_count=True)
+    whole = prepare.prepare("faces64", images, tmp_path / "out", Choices(any_count=True))
+    half = prepare.prepare("faces32", images, tmp_path / "out", Choices(any_count=True))
     assert open_set(half, "train").images.shape == (4, 3, 32, 32)
     assert np.array_equal(open_set(half, "train").images[3], halved(open_set(whole, "train").images[3]))
+
+
+def test_what_is_chosen_arrives_at_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def source(*arguments: object) -> Source:
+        given.append(arguments)
+        return Source({part: (1, expected(0, 1)) for part in PARTS}, {})
+
+    given: list[tuple[object, ...]] = []
+    for module in ("celeba", "imagenet64", "fashion"):
+        monkeypatch.setattr(f"reference_experiments.data.{module}.source", source)
+    for name in ("celeba64", "imagenet64", "fashion32"):
+        for accepted in (True, False):
+            prepare.prepare(name, tmp_path, tmp_path / f"{accepted}", Choices(7, accepted))
+    assert given == [(tmp_path, 7, True), (tmp_path, 7, False), *[(tmp_path, True), (tmp_path, False)] * 2]
 
 
 def test_sources_are_looked_for_where_the_variable_says(

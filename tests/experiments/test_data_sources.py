@@ -199,9 +199,8 @@ def test_pickles_of_older_numpy_and_python_are_read(tmp_path: Path) -> None:
     (tmp_path / "val_data").write_bytes(written)
     with pytest.raises(ValueError, match="KeyError"):
         imagenet64.batch(tmp_path / "val_data")  # bytes for keys: nobody wrote that with Python 3
-    python2 = (
-        b"(dp0\nS'data'\np1\n" + pickle.dumps(data, protocol=0).replace(b"numpy._core", b"numpy.core")[:-1] + b"s."
-    )
+    old = pickle.dumps(data, protocol=0).replace(b"numpy._core", b"numpy.core")
+    python2 = b"(dp0\nS'data'\np1\n" + old[:-1] + b"sS'caf\\xe9'\nI1\ns."  # a byte that is not ASCII
     (tmp_path / "val_data").write_bytes(python2)
     assert np.array_equal(imagenet64.batch(tmp_path / "val_data").reshape(2, -1), data)
 
@@ -276,7 +275,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, protocol: int) 
 
 
 def test_a_name_admitted_of_numpy_is_not_admitted_of_others() -> None:
-    for name in (b"cnumpyish.core\ndtype\n.", b"cnumpy\nload\n.", b"c_codecs\ndecode\n."):
+    for name in (b"cnumpyish.core\ndtype\n.", b"cnumpy\nload\n.", b"cnumpy\nmemmap\n.", b"c_codecs\ndecode\n."):
         with pytest.raises(pickle.UnpicklingError, match="only arrays"):
             imagenet64.ArrayUnpickler(io.BytesIO(name)).load()
     assert imagenet64.ArrayUnpickler(io.BytesIO(b"c_codecs\nencode\n(V\\u00e9\nVlatin1\ntR.")).load() == b"\xe9"
@@ -329,7 +328,7 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=message):
             fashion.parsed(damaged, tmp_path)
     packed = gzip.compress(whole)
-    for some in (packed[:-9], packed[:-1] + b"x", b"no gzip"):
+    for some in (packed[:-9], packed[:-1] + b"x", packed[:10] + b"\xff" + packed[11:], b"no gzip"):
         (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(some)
         with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz is damaged"):
             fashion.source(tmp_path, any_count=True)

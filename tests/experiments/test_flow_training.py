@@ -19,7 +19,6 @@ from reference_experiments.images.stats import read_stats
 from reference_experiments.networks.flow_layers import ActNorm
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.networks.srflow import SRFlow, SRFlowConfig
-from reference_experiments.srflow import look as look_module
 from reference_experiments.srflow import training
 from reference_experiments.srflow.bicubic import as_input, degradation, enlarged
 from reference_experiments.srflow.look import N_SAMPLES, look
@@ -103,7 +102,12 @@ def test_all_that_is_trained_moves_and_nothing_else() -> None:
 def test_noise_is_uniform_of_its_width_and_belongs_to_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
     encode = SRFlow.encode
-    monkeypatch.setattr(SRFlow, "encode", lambda self, x, y: seen.append(x) or encode(self, x, y))
+
+    def watched(self: SRFlow, x: Tensor, y: Tensor) -> Any:
+        seen.append(x)
+        return encode(self, x, y)
+
+    monkeypatch.setattr(SRFlow, "encode", watched)
     given = pair(4)
     for noise, step in ((0.0, 0), (0.5, 0), (0.5, 0), (0.5, 1)):
         settings = replace(SETTINGS, noise=noise)
@@ -179,7 +183,7 @@ def test_an_exploding_inverse_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
             raise ExplodedInverse("here")
         return enlarged(y)
 
-    monkeypatch.setattr(look_module.SRFlow, "forward", explode)
+    monkeypatch.setattr(SRFlow, "forward", explode)
     numbers, picture = look(untrained(SETTINGS, "cpu")[0], pair())
     assert numbers["exploded"] == N_SAMPLES - 1
     assert set(numbers) == {"exploded", "validation_bits_per_pixel"}

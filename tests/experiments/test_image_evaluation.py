@@ -9,6 +9,7 @@ import os
 import signal
 import time
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,16 @@ def test_no_pass_has_more_rows_than_the_batch(data: Path, tmp_path: Path) -> Non
     assert max(rows) == 3
 
 
+def test_the_seed_decides_the_seeds_of_the_same_images_too() -> None:
+    x = torch.rand(2, 1, SIDE, SIDE)
+    measures: list[Callable[[Measuring], Tensor]] = [
+        lambda settings: of_outputs(restorer_of(Affine()), x, [0, 1], settings, settings.features(1, "cpu"))["std"],
+        lambda settings: of_attacks(restorer_of(Bent().eval()), x, [0, 1], settings)["robustness_paper"],
+    ]
+    for numbers in measures:
+        assert not torch.equal(numbers(SMALL), numbers(replace(SMALL, seed=1)))
+
+
 @pytest.mark.parametrize(
     ("changed", "moved"),
     [
@@ -349,6 +360,35 @@ def test_the_first_process_waits_for_the_others_and_not_for_ever(tmp_path: Path)
     assert len(job.merged()["seconds"]) == 3
 
 
+def test_without_the_others_shards_there_is_no_row(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reference_experiments.images.shards.PATIENCE", 0.0)
+    with pytest.raises(TimeoutError, match="did a process die"):
+        evaluate(restorer_of(Affine()), data, SMALL, tmp_path, record=Record(""), rank=0, world=2)
+
+
+def test_patience_is_counted_from_the_last_shard_that_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path, 4, 1, lambda shard: {"numbers": torch.arange(4)[shard]})
+    waiting, now = list(job.shards), 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 1
+        if now % 3 == 0:  # the others finish one in three seconds, all in twelve
+            monkeypatch.undo()
+            job.finish(waiting.pop())
+            patch()
+
+    def patch() -> None:
+        monkeypatch.setattr("reference_experiments.images.shards.time.sleep", sleep)
+        monkeypatch.setattr("reference_experiments.images.shards.time.monotonic", lambda: float(now))
+
+    patch()
+    wait([job], patience=4.0)
+    assert not job.missing
+
+
 def _evaluate_slowly(data: Path, folder: Path) -> None:
     torch.set_num_threads(1)
     evaluate(restorer_of(Slow()), data, SMALL, folder, record=Record(""))
@@ -392,6 +432,7 @@ def test_saved_shards_are_used_for_the_same_numbers_only(data: Path, tmp_path: P
     half = InpaintingProjector(torch.arange(SIDE)[:, None] >= 4)
     assert kinds_of_new(restorer_of(Affine(), projector=half)) == ["attacks", "outputs"]
     assert kinds_of_new(restorer_of(Affine()), replace(SMALL, n_samples=5)) == ["outputs"]
+    assert kinds_of_new(restorer_of(Affine()), replace(SMALL, n_draws=2)) == ["outputs"]
     assert kinds_of_new(restorer_of(Affine()), replace(SMALL, n_seeds=3)) == ["attacks"]
     assert kinds_of_new(restorer_of(Affine()), replace(SMALL, seed=3)) == ["attacks", "outputs", "real"]
 
@@ -426,8 +467,11 @@ def test_a_deterministic_restorer_needs_no_seeds_and_little_work(data: Path, tmp
     assert estimates(found)["robustness_evaluation"] == pytest.approx(psnr_from_eps(0.5 * EPS, SIDE**2), abs=1e-3)
     assert found["values"]["fid"]["draws"] == [found["values"]["fid"]["estimate"]]
     few = len(calls)
-    measured(restorer_of(G, stochastic=False), data, replace(SMALL, n_samples=20, n_seeds=9), tmp_path)
-    assert len(calls) == few
+    other = replace(SMALL, n_samples=20, n_draws=5, n_seeds=9)
+    measured(restorer_of(G, stochastic=False), data, other, tmp_path / "anew")
+    assert len(calls) == 2 * few
+    measured(restorer_of(G, stochastic=False), data, other, tmp_path)  # nothing that it would not know already
+    assert len(calls) == 2 * few
 
 
 def test_a_restorer_that_varies_is_not_deterministic(data: Path, tmp_path: Path) -> None:
@@ -437,7 +481,7 @@ def test_a_restorer_that_varies_is_not_deterministic(data: Path, tmp_path: Path)
 
 def test_it_is_in_evaluation_mode_for_as_long_as_it_is_measured(data: Path, tmp_path: Path) -> None:
     G = Bent()
-    G.mixed[1].eval()
+    G.mixed[2].eval()
     modes = [layer.training for layer in G.modules()]
     state = weights_digest(G)
     found = measured(restorer_of(G), data, SMALL, tmp_path / "a")

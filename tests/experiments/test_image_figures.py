@@ -124,3 +124,10 @@ def test_figure_3_shows_every_factor_and_model(tmp_path: Path, monkeypatch: pyte
     y, error, label = drawn[3]
     assert (y, label) == ([16, 24, 40], "deterministic, robust")
     assert error == pytest.approx([1.6, 2.4, 4.0])
+
+
+def test_the_output_under_attack_has_the_seed_of_the_first_sample() -> None:
+    restorer = replace(model(), eps=1e-6)
+    found = pictures(restorer, images(), [0, 1], MEASURING)
+    torch.testing.assert_close(found.attacked, found.samples[0], atol=1e-4, rtol=0)
+    assert float((found.samples[0] - found.samples[1]).abs().max()) > 1e-3

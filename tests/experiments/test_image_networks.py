@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reference_experiments.images.tasks import Task
 from reference_experiments.networks.resnet_critic import ResidualBlock, ResNetCritic
@@ -38,6 +38,71 @@ def test_align_corners_reaches_the_enlargement() -> None:
         y = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         outputs.append(net(y, net.sample_z(y, torch.Generator().manual_seed(1))))
     assert not torch.allclose(*outputs)
+
+
+def test_a_convolution_is_followed_by_its_normalisation_and_a_relu() -> None:
+    for block in (UNet(2).stem, *UNet(2).down, *UNet(2).up):
+        assert [type(layer) for layer in block] == 2 * [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
+
+
+def test_unet_is_the_one_written_by_hand() -> None:
+    torch.manual_seed(0)
+    net, y = UNet(4, norm=False).double(), torch.rand(1, 3, 32, 32, dtype=torch.float64)
+    for weight in net.parameters():
+        nn.init.normal_(
+            weight, std=(2 / weight[0].numel()) ** 0.5
+        )  # with PyTorch's own, little is left after 18 layers
+    z = net.sample_z(y)
+
+    def block(layers: Any, x: Tensor) -> Tensor:
+        output: Tensor = layers[2](layers[0](x).clamp(min=0)).clamp(min=0)
+        return output
+
+    skips, x = [], block(net.stem, y)
+    for i in range(4):
+        skips.append(torch.cat([x, z[i]], 1))
+        x = block(net.down[i], skips[i].unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2)))
+    for i in reversed(range(4)):
+        places = torch.linspace(-1, 1, 2 * x.shape[-1], dtype=x.dtype)
+        grid = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1)[None]
+        larger = nn.functional.grid_sample(x, grid, align_corners=True)
+        x = block(net.up[i], torch.cat([larger, skips[i]], 1))
+    torch.testing.assert_close(net(y, z), net.last(x))
+
+
+def test_the_seeds_are_standard_normal_or_for_a_deterministic_model_zero() -> None:
+    y = torch.zeros(8, 3, 64, 64)
+    for noise in UNet(2).sample_z(y, torch.Generator().manual_seed(0)):
+        assert noise.mean().item() == pytest.approx(0, abs=0.15)
+        assert noise.std().item() == pytest.approx(1, abs=0.1)
+    assert all(not noise.any() for noise in UNet(2, stochastic=False).sample_z(y))
+
+
+def test_critic_sees_minus_one_to_one_and_has_an_activation_before_its_head() -> None:
+    critic, x, seen = ResNetCritic(2, 32), torch.rand(2, 3, 32, 32), []
+    critic.blocks.register_forward_hook(lambda module, inputs, output: seen.extend([*inputs, output]))
+    logits = critic(x)
+    torch.testing.assert_close(seen[0], 2 * x - 1)
+    features = torch.where(seen[1] > 0, seen[1], 0.2 * seen[1]).flatten(1)
+    torch.testing.assert_close(logits, (features @ critic.head.weight.T + critic.head.bias)[:, 0])
+
+
+def test_critic_halves_by_means_over_three_times_three_pixels() -> None:
+    (pool, *more) = [layer for layer in ResNetCritic(2).blocks if not isinstance(layer, ResidualBlock | nn.Conv2d)]
+    x = torch.rand(1, 1, 4, 4)
+    windows = nn.functional.pad(x, (1, 1, 1, 1)).unfold(2, 3, 2).unfold(3, 3, 2)
+    torch.testing.assert_close(pool(x), windows.mean((-1, -2)))
+    assert len(more) == 4
+
+
+def test_kaiming_weights_keep_the_size_of_what_a_layer_is_fed_with() -> None:
+    critic = ResNetCritic(16, init="kaiming")
+    block: Any = critic.blocks[2]
+    for convolution, size in ((block.first, (2 / 1.04) ** 0.5), (block.shortcut, 1.0)):
+        fan_in = convolution.weight[0].numel()
+        assert convolution.weight.std().item() * fan_in**0.5 == pytest.approx(size, rel=0.1)
+    assert not block.first.bias.any()
+    assert not critic.head.bias.any()
 
 
 def test_channels_of_unet_and_critic() -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from reference_experiments.data.arrays import open_set
 from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
+from reference_experiments.images.claims import claim
 from reference_experiments.images.sessions import Sessions, read_sessions
 from reference_experiments.images.settings import ATTACKS, PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
 from reference_experiments.images.snapshots import picture
 from reference_experiments.images.stats import Stats, read_stats
-from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen
-from reference_experiments.images.training import accelerated, as_images, trained, untrained
+from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen, regularizer
+from reference_experiments.images.training import accelerated, as_images, one_step, train, trained, untrained
+from reference_experiments.networks.resnet_critic import ResNetCritic
 from stochrobust import PAPER, SampleKeys, robustness_loss
-from tests.experiments.image_runs import digits, tiny, train_tiny
+from tests.experiments.image_runs import CADENCE, digits, tiny, train_tiny
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +51,7 @@ def test_published_settings_are_the_defaults() -> None:
     assert (published.steps, published.lr, published.gamma, published.r1) == (1_200_000, 1e-4, 0.6, 1.0)
     assert (published.weight, published.every, published.n_seeds, published.s, published.f) == (500.0, 3, 10, 24, 16)
     assert ATTACKS[published.attack] is PAPER
+    assert (published.critic_gain, published.critic_init, published.norm, published.ema) == (0.1, "torch", True, 0.0)
     rates = [published.learning_rate(step) for step in (0, 399_999, 400_000, 500_000, 600_000, 700_000, 750_000)]
     assert rates == pytest.approx([1e-4, 1e-4, 6e-5, 3.6e-5, 2.16e-5, 1.296e-5, 7.776e-6])
 
@@ -118,6 +125,59 @@ def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
             torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-5)
 
 
+def test_both_networks_learn_at_the_rate_of_the_step(data: Path) -> None:
+    trainee = untrained(tiny(milestones=(2,), gamma=0.1), accelerated())
+    images = Batches(torch.rand(8, 1, 32, 32).mul(255).byte().numpy(), 4, 0)
+    for step, rate in ((1, 5e-4), (2, 5e-5)):
+        one_step(trainee, [images] * 3, step)
+        rates = [adam.param_groups[0]["lr"] for adam in (trainee.optimizer_G, trainee.optimizer_C)]
+        assert rates == pytest.approx([rate, rate])
+
+
+def test_real_images_and_both_inputs_come_in_orders_of_their_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    def stop(trainee: Any, streams: Any, step: int) -> Any:
+        seeds.extend(stream.seed for stream in streams)
+        raise InterruptedError
+
+    monkeypatch.setattr("reference_experiments.images.training.one_step", stop)
+    for seed in (0, 1):
+        with pytest.raises(InterruptedError):
+            train_tiny(data, tmp_path / str(seed), seed=seed)
+    assert len(set(seeds)) == 6
+
+
+def test_a_deterministic_model_is_attacked_with_one_seed() -> None:
+    for stochastic, rows in ((True, 6), (False, 2)):
+        seen: set[int] = set()
+        trainee = untrained(tiny(stochastic=stochastic, n_seeds=3), accelerated())
+        trainee.plain_G.register_forward_pre_hook(lambda module, inputs, seen=seen: seen.add(len(inputs[0])))
+        regularizer(trainee, torch.rand(2, 1, 32, 32), Randomness(0, 2))
+        assert seen == {rows}
+
+
+def test_pixels_become_numbers_from_0_to_1() -> None:
+    images = as_images(torch.tensor([0, 51, 255], dtype=torch.uint8), torch.device("cpu"))
+    torch.testing.assert_close(images, torch.tensor([0.0, 0.2, 1.0]))
+
+
+def test_what_is_written_and_when_changes_no_weight(data: Path, tmp_path: Path) -> None:
+    """A snapshot leaves the model in train mode and its running statistics alone; the last step writes everything."""
+    seldom, often = (
+        train_tiny(data, tmp_path / str(every), Cadence(every, every, every), steps=3, milestones=(3,))
+        for every in (10, 1)
+    )
+    assert same(weights(seldom), weights(often))
+    lines = read_stats(seldom)
+    assert [line["step"] for line in lines] == [3, 3]
+    assert lines[0]["lr"] == tiny().lr
+    assert lines[0]["gan"] == pytest.approx(sum(x["gan"] for x in read_stats(often) if "gan" in x) / 3)
+    assert [path.name for path in (seldom / "snapshots").iterdir()] == ["00000003.png"]
+
+
 def test_seeds_belong_to_step_purpose_and_row_and_not_to_a_process() -> None:
     def draw(y: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
         return (torch.randn(len(y), 2, generator=generator),)
@@ -169,14 +229,20 @@ def test_the_average_follows_by_its_decay_and_is_what_is_evaluated(data: Path, t
     average = Average(G, 0.75)
     before = [p.clone() for p in G.parameters()]
     with torch.no_grad():
-        for p in G.parameters():
-            p.add_(1)
+        for value in (*G.parameters(), *G.buffers()):
+            value.copy_(value + 1)
     average.update(G)
+    for mine, current in zip(average.module.buffers(), G.buffers(), strict=True):
+        assert torch.equal(mine, current)
     for mine, old in zip(average.module.parameters(), before, strict=True):
         torch.testing.assert_close(mine, old + 0.25)
     plain, averaged = (train_tiny(data, tmp_path / str(ema), ema=ema) for ema in (0.0, 0.9))
     tensors = weights(averaged)
     assert same(checkpoints.part("G", tensors), checkpoints.part("G", weights(plain)))
+    first = {name: p.detach() for name, p in untrained(tiny(), accelerated()).plain_G.named_parameters()}
+    after = weights(train_tiny(data, tmp_path / "once", ema=0.75, steps=1))
+    for name, value in first.items():
+        torch.testing.assert_close(after[f"average.{name}"], 0.75 * value + 0.25 * after[f"G.{name}"])
     G, _, _ = trained(averaged)
     assert same(G.state_dict(), checkpoints.part("average", tensors))
     assert not same(G.state_dict(), checkpoints.part("G", tensors))
@@ -206,11 +272,35 @@ def test_stats_are_means_over_the_steps_that_had_the_loss(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_speed_is_images_per_second_since_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 2.0, 6.0])
+    monkeypatch.setattr("reference_experiments.images.stats.time", SimpleNamespace(perf_counter=lambda: next(times)))
+    with Stats(tmp_path, 10, 40, writing=True) as stats:
+        for step in (20, 40):
+            stats.write(step, 4, {"gan": 1.0})
+    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 20.0]
+
+
 def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
     (tmp_path / "stats.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
     with Stats(tmp_path, 2, 3, writing=True):
         pass
     assert [line["step"] for line in read_stats(tmp_path)] == [1, 2]
+
+
+def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    killed = Stats(tmp_path, 0, 4, writing=True)
+    for step in (1, 2, 3):
+        killed.show(step, {"std": step}, torch.zeros(3, 2, 2))
+    with Stats(tmp_path, 2, 4, writing=True) as stats:
+        for step in (3, 4):
+            stats.show(step, {"std": step}, torch.zeros(3, 2, 2))
+        events = EventAccumulator(str(tmp_path / "tensorboard"), {"images": 0}).Reload()
+        assert [(event.step, event.value) for event in events.Scalars("std")] == [(step, step) for step in (1, 2, 3, 4)]
+        assert [event.step for event in events.Images("restorations")] == [1, 2, 3, 4]
+    killed.__exit__(None, None, None)
 
 
 def test_infinity_in_the_stats_is_still_json(tmp_path: Path) -> None:
@@ -242,6 +332,79 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_checkpoint(
     assert all(bool(value.isfinite().all()) for value in weights(tmp_path).values())
 
 
+def test_weights_that_are_not_finite_are_not_saved(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reference_experiments.images import training
+
+    def breaking(trainee: Any, streams: Any, step: int, plain: Any = training.one_step) -> Any:
+        losses = plain(trainee, streams, step)  # those of the weights before the step: still finite
+        if step == 3:
+            with torch.no_grad():
+                trainee.plain_C.head.bias.fill_(math.inf)
+        return losses
+
+    monkeypatch.setattr(training, "one_step", breaking)
+    with pytest.raises(FloatingPointError, match=r"after step 4, 1 tensors .*C\.head\.bias; .*00000002\.json"):
+        train_tiny(data, tmp_path)
+    assert sorted(path.stem for path in (tmp_path / "checkpoints").iterdir()) == ["00000002"] * 2
+
+
+def test_a_finished_training_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in train_tiny(data, tmp_path, steps=1).rglob("*")}
+
+    assert files() == files()
+
+
+def test_processes_that_do_not_share_the_folder_are_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.gather", lambda self, step: torch.cat([step, step + 2]))
+    with pytest.raises(ValueError, match=r"different steps in .*, \[0, 2\]: it must be a folder that all hosts share"):
+        train_tiny(data, tmp_path)
+
+
+def test_one_process_marks_the_folder_once(tmp_path: Path) -> None:
+    path, training = tmp_path / "settings.json", {"milestones": (1, 2), "images": "digest"}
+    claim(tmp_path, training, writing=False)
+    assert not path.exists()
+    claim(tmp_path, training)
+    before = path.stat()
+    assert json.loads(path.read_text()) == {"milestones": [1, 2], "images": "digest"}
+    claim(tmp_path, training)
+    assert path.stat() == before
+
+
+def test_the_main_process_marks_the_folder_as_of_these_images(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = train_tiny(data, tmp_path / "main", steps=1) / "settings.json"
+    assert json.loads(path.read_text())["images"] == open_set(data, "train").sha256
+    monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
+    train_tiny(data, tmp_path / "other", steps=1)
+    assert not (tmp_path / "other" / "settings.json").exists()
+
+
+def test_images_of_another_shape_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"images must be \(1, 64, 64\) .* got \(1, 32, 32\) of .*digits32"):
+        train_tiny(data, tmp_path, size=64)
+
+
+def test_networks_of_a_training_that_ended_are_let_go(data: Path, tmp_path: Path) -> None:
+    def critics() -> int:
+        gc.collect()
+        return sum(type(thing) is ResNetCritic for thing in gc.get_objects())
+
+    before, accelerator = critics(), accelerated()
+    train(tiny(steps=1), data, tmp_path, CADENCE, accelerator)
+    assert critics() == before
+
+
+def test_pixels_for_a_gpu_are_pinned() -> None:
+    pixels, device = MagicMock(), torch.device("cuda")
+    as_images(pixels, device)
+    pixels.pin_memory().to.assert_called_once_with(device, non_blocking=True)
+
+
 def test_a_folder_of_another_training_is_refused(data: Path, tmp_path: Path) -> None:
     train_tiny(data, tmp_path, steps=1)
     with pytest.raises(ValueError, match=r"another training: weight=500\.0 there and 50\.0 here"):
@@ -262,6 +425,9 @@ def test_cadences_must_be_multiples() -> None:
 
 
 def test_only_the_last_two_checkpoints_are_kept(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for left in ("00000001.safetensors", ".00000003.safetensors.123.part"):  # by processes that were killed
+        (tmp_path / "checkpoints" / left).touch()
     train_tiny(data, tmp_path, steps=7)
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == [f"{step:08d}.{kind}" for step in (6, 7) for kind in ("json", "safetensors")]
@@ -302,6 +468,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(data: Path, tmp_path: Path, mo
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["00000002.json", "00000002.safetensors"]
     assert same(weights(train_tiny(data, tmp_path)), weights(train_tiny(data, tmp_path / "again")))
+    assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 2), (2, 4)]
 
 
 def test_there_is_nothing_to_evaluate_before_a_checkpoint(tmp_path: Path) -> None:
@@ -316,15 +483,27 @@ def test_a_checkpoint_names_its_settings(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_sessions_of_a_training_tell_how_it_came_about(tmp_path: Path) -> None:
-    first = Sessions(tmp_path, 0, "command one", "cpu", 1)
+    first = Sessions(tmp_path, 0, "command one", device="cpu", mixed_precision="bf16")
     first.reached(2)
     first.reached(4)
-    second = Sessions(tmp_path, 4, "command two", "cpu", 2)
+    second = Sessions(tmp_path, 4, "command two", device="cpu", processes=2)
     second.reached(6)
     sessions = read_sessions(tmp_path)
     assert [(s["command"], s["processes"], s["first_step"], s["step"]) for s in sessions] == [
         ("command one", 1, 0, 4), ("command two", 2, 4, 6)
     ]  # fmt: skip
     assert {"revision", "hardware", "seconds", "torch"} <= sessions[0].keys()
-    Sessions(tmp_path, 4, "again, from the same checkpoint", "cpu", 1).reached(8)
+    assert [s["mixed_precision"] for s in sessions] == ["bf16", "no"]
+    Sessions(tmp_path, 4, "again, from the same checkpoint", device="cpu").reached(8)
     assert [s["step"] for s in read_sessions(tmp_path)] == [4, 8]
+    Sessions(tmp_path, 6, "from a checkpoint before the last", device="cpu").reached(8)
+    assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 4), (4, 6), (6, 8)]
+
+
+def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = []
+    monkeypatch.setattr(checkpoints, "save", lambda *_: recorded.append(read_sessions(tmp_path)[-1]["step"]))
+    train_tiny(data, tmp_path)
+    assert recorded == [2, 4]

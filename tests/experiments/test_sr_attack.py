@@ -106,7 +106,12 @@ def test_the_attacked_input_is_an_image() -> None:
     found = measured(subject(nearest), pair, ALPHA, QUICK, 0).numbers
     assert found["rgb:output"] > -20 * math.log10(ALPHA) - 1e-3
     seen: list[Tensor] = []
-    measured(subject(lambda y: seen.append(y.detach()) or nearest(y)), pair, 32 / 255, QUICK, 0)
+
+    def G(y: Tensor) -> Tensor:
+        seen.append(y.detach())
+        return nearest(y)
+
+    measured(subject(G), pair, 32 / 255, QUICK, 0)
     assert max(float(y.max()) for y in seen) <= 1
 
 
@@ -137,11 +142,16 @@ def test_fresh_seeds_did_not_choose_the_attack() -> None:
 
 def test_a_deterministic_model_needs_one_seed_and_a_stochastic_one_all() -> None:
     rows: list[int] = []
-    measured(subject(lambda y: rows.append(len(y)) or nearest(y)), grey(), ALPHA, Attack(steps=2, n_seeds=5), 0)
+
+    def G(y: Tensor) -> Tensor:
+        rows.append(len(y))
+        return nearest(y)
+
+    measured(subject(G), grey(), ALPHA, Attack(steps=2, n_seeds=5), 0)
     assert set(rows) == {1}
-    G = Seeded(lambda y, z: nearest(y + z))
-    measured(subject(G, True), grey(), ALPHA, Attack(steps=2, n_seeds=5), 0)
-    assert set(G.rows) == {5}
+    seeded = Seeded(lambda y, z: nearest(y + z))
+    measured(subject(seeded, True), grey(), ALPHA, Attack(steps=2, n_seeds=5), 0)
+    assert set(seeded.rows) == {5}
 
 
 def test_no_call_gets_more_rows_than_allowed_and_the_numbers_are_the_same() -> None:
@@ -161,7 +171,12 @@ def test_numbers_are_those_of_the_outputs_in_every_convention(monkeypatch: pytes
     pair = cut_in_the_middle(Pair(torch.rand(3, 36, 40), torch.rand(3, 9, 10)), 0)
     kept: list[Any] = []
     numbers_of = attack_module.numbers_of
-    monkeypatch.setattr(attack_module, "numbers_of", lambda found, x: kept.append(found) or numbers_of(found, x))
+
+    def watched(found: Any, x: Tensor) -> Any:
+        kept.append(found)
+        return numbers_of(found, x)
+
+    monkeypatch.setattr(attack_module, "numbers_of", watched)
     G = Seeded(lambda y, z: nearest(y * (1 + 0.3 * z)).sin())
     numbers = measured(subject(G, True), pair, ALPHA, QUICK, 0).numbers
     (it,), x = kept, pair.x[None]
@@ -293,11 +308,14 @@ def test_the_middle_of_an_image() -> None:
 
 def test_tiles_are_attacked_alone_and_joined() -> None:
     sizes: list[tuple[int, ...]] = []
+
+    def G(y: Tensor) -> Tensor:
+        sizes.append(tuple(y.shape[2:]))
+        return nearest(y)
+
     pair = grey(11, 13)
     whole = measured(subject(nearest), pair, ALPHA, QUICK, 0)
-    tiled = measured(
-        subject(lambda y: sizes.append(tuple(y.shape[2:])) or nearest(y)), pair, ALPHA, replace(QUICK, tile=6), 0
-    )
+    tiled = measured(subject(G), pair, ALPHA, replace(QUICK, tile=6), 0)
     assert (whole.tiles, tiled.tiles) == (1, 6)
     assert set(sizes) == {(5, 4), (5, 5), (6, 4), (6, 5)}
     assert tiled.numbers["rgb:output"] == pytest.approx(whole.numbers["rgb:output"], abs=1e-3)

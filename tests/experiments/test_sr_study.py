@@ -13,6 +13,7 @@ import torch
 
 from reference_experiments.__main__ import main
 from reference_experiments.data.sr_benchmarks import Pair
+from reference_experiments.images.figures import save
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.runs import Record
 from reference_experiments.srflow import study
@@ -50,7 +51,8 @@ def kept(folder: Path) -> dict[str, Any]:
 
 
 def test_a_study_that_was_broken_off_is_the_same_as_one_that_was_not(tmp_path: Path) -> None:
-    images, calls = drawn_images(), []
+    images = drawn_images()
+    calls: list[Any] = []
     whole = planned([bicubic()], images, [1, 8], ATTACK, tmp_path / "whole")
     assert work(whole)
     parts = planned([bicubic(calls=calls)], images, [1, 8], ATTACK, tmp_path / "parts")
@@ -86,9 +88,8 @@ def test_other_settings_weights_or_images_are_measured_anew(tmp_path: Path) -> N
         return item.path
 
     brighter = replace(images[0], pair=Pair(images[0].pair.x, images[0].pair.y + 0.001))
-    others = [
-        replace(ATTACK, **change) for change in ({"seed": 1}, {"steps": 3}, {"n_seeds": 3}, {"crop": 8}, {"tile": 8})
-    ]
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"steps": 3}, {"n_seeds": 3}, {"crop": 8}, {"tile": 8}]
+    others = [replace(ATTACK, **change) for change in changes]
     found = [places(), *map(places, others), places(OFFICIAL), places(identity="others"), places(image=brighter)]
     found += [
         places(level=2),
@@ -349,11 +350,13 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
 
 def lines_of(figure_call: Any, monkeypatch: pytest.MonkeyPatch, summary: Summary, path: Path) -> list[Any]:
     """The panels of the figure that the call saves."""
-    from reference_experiments.srflow import figures
-
     drawn: list[Any] = []
-    save = figures.save
-    monkeypatch.setattr(figures, "save", lambda figure, to: drawn.append(figure) or save(figure, to))
+
+    def kept_too(figure: Any, to: Path) -> None:
+        drawn.append(figure)
+        save(figure, to)
+
+    monkeypatch.setattr("reference_experiments.srflow.figures.save", kept_too)
     figure_call(path, summary)
     assert path.with_suffix(".png").stat().st_size > 1000
     assert path.with_suffix(".pdf").stat().st_size > 1000
