@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.images import checkpoints
+from reference_experiments.images.sessions import read_sessions
 from reference_experiments.images.settings import Cadence
 from reference_experiments.images.stats import read_stats
 from reference_experiments.networks.flow_layers import ActNorm
@@ -269,6 +270,21 @@ def test_nan_stops_the_training_and_names_the_last_good_checkpoint(
     with pytest.raises(FloatingPointError, match=r"up to step 4 are not finite: {'gradient': nan}; .*00000002\.json"):
         train(SETTINGS, [digits(tmp_path)], tmp_path / "a", CADENCE)
     assert trained_flow(tmp_path / "a")[2] == 2
+
+
+def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded: list[int] = []
+
+    def watched(folder: Path, reached: checkpoints.Checkpoint) -> None:
+        recorded.append(read_sessions(tmp_path / "a")[-1]["step"])
+
+    monkeypatch.setattr(checkpoints, "save", watched)
+    train(replace(SETTINGS, steps=2), [digits(tmp_path)], tmp_path / "a", Cadence(1, 1, 2))
+    assert recorded == [1, 2]
+    (session,) = read_sessions(tmp_path / "a")
+    assert (session["processes"], session["mixed_precision"]) == (1, "no")
 
 
 def test_no_checkpoint_is_named(tmp_path: Path) -> None:
