@@ -500,6 +500,14 @@ def test_the_sessions_of_a_training_tell_how_it_came_about(tmp_path: Path) -> No
     assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 4), (4, 6), (6, 8)]
 
 
+def test_the_sessions_tell_the_precision_that_the_launcher_set(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", "bf16")
+    train_tiny(data, tmp_path, steps=1)
+    assert [session["mixed_precision"] for session in read_sessions(tmp_path)] == ["bf16"]
+
+
 def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
