@@ -42,6 +42,8 @@ it was broken off, trainings bit for bit on a CPU. Under several processes, batc
 each process's own share of the batch: the losses then differ from those of one process, and without it (`norm=False`)
 they do not. The running statistics that are evaluated are the first process's.
 
+Read into the paper: R1 is of x in [0, 1], and so four times that of images in [-1, 1], which the critic is fed with.
+
 Chosen after seeing results, so no independent confirmation: the toy's lambda_R (nearest to Table 3's robust value);
 the size of `quick`, which was first 6,000 and then 10,000 steps with batches of 64 (mean recall of RobustStoGAN 0.956
 and 0.945, lowest seed of the latter 0.923) before batches of 256 brought every seed above 0.95; the hole and the

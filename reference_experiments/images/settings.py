@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
@@ -65,6 +65,15 @@ class Training:
     norm: bool = True
     ema: float = 0.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "every", "n_seeds", "s", "f"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.attack not in ATTACKS:
+            raise ValueError(f"attack must be one of {list(ATTACKS)}, got {self.attack!r}")
+        if self.task not in get_args(TaskName):
+            raise ValueError(f"task must be one of {get_args(TaskName)}, got {self.task!r}")
 
     @property
     def restoration(self) -> Task:

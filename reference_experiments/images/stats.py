@@ -95,7 +95,7 @@ class Stats:
             for name, value in numbers.items():
                 if name != "step":
                     self._tensorboard.add_scalar(name, value, int(numbers["step"]))
-            self._tensorboard.flush()  # a killed training resumes behind its checkpoint, and these do not come again
+            self._tensorboard.flush()  # where TensorFlow buffers, a kill loses steps that are not done again
 
     def _forget_after(self, step: int) -> None:
         path = self.folder / "stats.jsonl"

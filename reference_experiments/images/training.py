@@ -31,11 +31,14 @@ def accelerated() -> Accelerator:
     """Where and how to train, as the launcher says.
 
     Raises:
-        ValueError: for float16, whose scaled losses and gradient penalty do not go together, or 8 bits.
+        ValueError: for float16, whose scaled losses and gradient penalty do not go together, 8 bits, or gradient
+            accumulation.
     """
     accelerator = Accelerator()
     if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
         raise ValueError(f"mixed precision must be 'bf16' or 'no', got {precision!r}: no loss is scaled here")
+    if (accumulated := accelerator.gradient_accumulation_steps) != 1:
+        raise ValueError(f"gradient accumulation must be 1, got {accumulated}: a step here is a step of Adam")
     return accelerator
 
 

@@ -95,6 +95,8 @@ def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
     real, y = (as_images(images.batch(step), torch.device("cpu")) for step in (0, 1))
     y = trainee.plain_G.projector.D(y)
     randomness = Randomness(settings.seed, 5)
+    for adam in (trainee.optimizer_G, trainee.optimizer_C):  # which a first step does not depend on
+        assert adam.param_groups[0]["betas"] == (0.5, 0.99)
     losses = critic_step(trainee, real, y, randomness) | estimator_step(trainee, y, randomness)
 
     G, C = by_hand.plain_G, by_hand.plain_C
@@ -273,12 +275,12 @@ def test_stats_are_means_over_the_steps_that_had_the_loss(tmp_path: Path) -> Non
 
 
 def test_speed_is_images_per_second_since_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([0.0, 2.0, 6.0])
+    times = iter([0.0, 2.0, 7.0])
     monkeypatch.setattr("reference_experiments.images.stats.time", SimpleNamespace(perf_counter=lambda: next(times)))
     with Stats(tmp_path, 10, 40, writing=True) as stats:
         for step in (20, 40):
             stats.write(step, 4, {"gan": 1.0})
-    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 20.0]
+    assert [line["images_per_second"] for line in read_stats(tmp_path)] == [20.0, 16.0]
 
 
 def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
@@ -288,12 +290,24 @@ def test_stats_of_steps_that_are_done_again_are_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_stats(tmp_path)] == [1, 2]
 
 
-def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(tmp_path: Path) -> None:
+def test_tensorboard_has_what_was_written_before_a_kill_and_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
 
+    flushed: list[SummaryWriter] = []
+    flush = SummaryWriter.flush
+
+    def counted(self: SummaryWriter) -> None:
+        flushed.append(self)
+        flush(self)
+
+    monkeypatch.setattr(SummaryWriter, "flush", counted)
     killed = Stats(tmp_path, 0, 4, writing=True)
     for step in (1, 2, 3):
         killed.show(step, {"std": step}, torch.zeros(3, 2, 2))
+        assert len(flushed) == step
     with Stats(tmp_path, 2, 4, writing=True) as stats:
         for step in (3, 4):
             stats.show(step, {"std": step}, torch.zeros(3, 2, 2))
@@ -411,9 +425,10 @@ def test_a_folder_of_another_training_is_refused(data: Path, tmp_path: Path) -> 
         train_tiny(data, tmp_path, weight=50.0, steps=1)
 
 
-def test_mixed_precision_of_float16_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", "fp16")
-    with pytest.raises(ValueError, match="bf16"):
+@pytest.mark.parametrize("precision", ["fp16", "fp8"])
+def test_mixed_precision_of_other_kinds_is_refused(monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", precision)
+    with pytest.raises(ValueError, match=f"'bf16' or 'no', got '{precision}'"):
         accelerated()
 
 
@@ -515,3 +530,18 @@ def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
     monkeypatch.setattr(checkpoints, "save", lambda *_: recorded.append(read_sessions(tmp_path)[-1]["step"]))
     train_tiny(data, tmp_path)
     assert recorded == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [*((name, 0) for name in ("steps", "batch", "every", "n_seeds", "s", "f")), ("attack", "x"), ("task", "x")],
+)
+def test_settings_name_what_cannot_be(name: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        tiny(**{name: wrong})
+
+
+def test_gradient_accumulation_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "2")
+    with pytest.raises(ValueError, match="gradient accumulation must be 1, got 2"):
+        accelerated()
