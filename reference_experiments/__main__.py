@@ -12,6 +12,7 @@ from reference_experiments import readme
 from reference_experiments.data import prepare
 from reference_experiments.images import command
 from reference_experiments.runs import Record, shell_command
+from reference_experiments.srflow import command as flow_command
 
 RESULTS = Path(__file__).parent / "results"
 RUNS = Path("runs")
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> None:
     command.add_super_resolution(studies.add_parser("super-resolution", help="Figure 3"), RESULTS)
     command.add_evaluate(studies.add_parser("evaluate", help="Table 1's row of a training's model or of any other"))
     command.add_train(studies.add_parser("train", help="models of an image study; `accelerate launch` spreads it"))
+    flow_command.add(studies)
     page = studies.add_parser("readme", help="write this package's README from the stored results")
     page.set_defaults(run=lambda options: readme.write())
     options = parser.parse_args(arguments)

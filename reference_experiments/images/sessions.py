@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+import torch
 
 from reference_experiments.runs import Record, write_json
 
@@ -20,11 +20,17 @@ class Sessions:
         folder: of the training.
         first_step: steps done when this session begins; what a session that was cut off did after it, is dropped.
         command: of this session.
-        accelerator: what it runs on.
+        device: it runs on, each process on one like it.
+        processes: it runs in.
+        mixed_precision: of its networks, ``no`` or ``bf16``.
     """
 
-    def __init__(self, folder: Path, first_step: int, command: str, accelerator: Accelerator) -> None:
-        self.path, self.first_step, self.accelerator = folder / NAME, first_step, accelerator
+    def __init__(
+        self, folder: Path, first_step: int, command: str,
+        *, device: torch.device | str, processes: int = 1, mixed_precision: str = "no",
+    ) -> None:  # fmt: skip
+        self.path, self.first_step, self.device = folder / NAME, first_step, device
+        self.processes, self.mixed_precision = processes, mixed_precision
         self._record = Record(command)
         before = [session for session in read_sessions(folder) if session["first_step"] < first_step]
         self.before = [{**session, "step": min(session["step"], first_step)} for session in before]
@@ -32,8 +38,8 @@ class Sessions:
     def reached(self, step: int) -> None:
         """Write down that this session did the steps up to that one, just before their checkpoint is written."""
         mine = self._record.finished(
-            self.accelerator.device, processes=self.accelerator.num_processes,
-            mixed_precision=self.accelerator.mixed_precision, first_step=self.first_step, step=step,
+            self.device, processes=self.processes, mixed_precision=self.mixed_precision,
+            first_step=self.first_step, step=step,
         )  # fmt: skip
         write_json(self.path, [*self.before, mine])
 

@@ -14,6 +14,9 @@ from torch import Tensor
 
 from reference_experiments.runs import write_atomically
 
+SHOWN = ("critic", "gan", "bits_per_pixel")
+"""Beside the progress bar."""
+
 
 class Stats:
     """Collects losses, and writes their means; a context that closes its files.
@@ -68,7 +71,7 @@ class Stats:
         speed = (step - self._last[0]) * batch / (now - self._last[1])
         self._last = (step, now)
         self._line({"step": step, **numbers, "images_per_second": round(speed, 2)})
-        self._bar.set_postfix({name: f"{numbers[name]:.3g}" for name in ("critic", "gan") if name in numbers})
+        self._bar.set_postfix({name: f"{numbers[name]:.3g}" for name in SHOWN if name in numbers})
 
     def show(self, step: int, numbers: dict[str, float], picture: Tensor) -> None:
         """Numbers and a (3, H, W) picture in [0, 1]."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,17 +9,18 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from reference_experiments.data.arrays import Part, open_set
+from reference_experiments.data.arrays import ImageSet, Part, open_set
 from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
 from reference_experiments.images.checkpoints import Checkpoint, named, part
+from reference_experiments.images.claims import claim
+from reference_experiments.images.finite import finite_losses, finite_state
 from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence, Training
 from reference_experiments.images.snapshots import snapshot
 from reference_experiments.images.stats import Stats
 from reference_experiments.images.steps import Losses, Randomness, Trainee, critic_step, estimator_step
-from reference_experiments.runs import write_json
 from stochrobust import Consistent
 
 N_EXAMPLES = 16
@@ -72,7 +71,9 @@ def train(
             is damaged, or the processes do not share the folder.
         FloatingPointError: where a loss or a weight is no longer finite, with the last good checkpoint.
     """
-    claim(folder, settings, data, accelerator)
+    images = open_set(data, "train")
+    check_shape(settings, images)
+    claim(folder, {**asdict(settings), "images": images.sha256}, writing=accelerator.is_main_process)
     trainee = untrained(settings, accelerator)
     average = Average(trainee.plain_G, settings.ema)
     step = resume(trainee, average, folder)
@@ -89,7 +90,10 @@ def _go_on(
     streams = [_batches(data, "train", settings.batch, settings.seed * 4 + i, accelerator) for i in range(3)]
     shown = _batches(data, "validation", N_EXAMPLES, 0, None).batch(0)
     examples = trainee.plain_G.projector.D(as_images(shown, accelerator.device))
-    sessions = Sessions(folder, step, command, accelerator)
+    sessions = Sessions(
+        folder, step, command, device=accelerator.device, processes=accelerator.num_processes,
+        mixed_precision=accelerator.mixed_precision,
+    )  # fmt: skip
     with Stats(folder, step, settings.steps, accelerator.is_main_process) as stats:
         while step < settings.steps:
             stats.add(one_step(trainee, streams, step))
@@ -102,7 +106,7 @@ def _go_on(
             if accelerator.is_main_process and (last or step % cadence.snapshot == 0):
                 stats.show(step, *snapshot(average.module, examples, settings))
             if last or step % cadence.checkpoint == 0:
-                reached = finite(state(trainee, average, step), folder)
+                reached = finite_state(state(trainee, average, step), folder)
                 if accelerator.is_main_process:
                     sessions.reached(step)
                     checkpoints.save(folder / "checkpoints", reached)
@@ -129,24 +133,7 @@ def as_images(pixels: Tensor, device: torch.device) -> Tensor:
 
 def checked(means: Losses, step: int, folder: Path, accelerator: Accelerator) -> dict[str, float]:
     """The means over all processes, as numbers; an error if one is not finite."""
-    numbers = {name: float(accelerator.reduce(mean, "mean")) for name, mean in means.items()}
-    if bad := {name: value for name, value in numbers.items() if not math.isfinite(value)}:
-        raise FloatingPointError(f"losses up to step {step} are not finite: {bad}; {_last_good(folder)}")
-    return numbers
-
-
-def finite(reached: Checkpoint, folder: Path) -> Checkpoint:
-    """The same; an error if a number in it is not finite, which no loss has shown yet."""
-    if bad := [name for name, tensor in reached.tensors.items() if not bool(tensor.isfinite().all())]:
-        raise FloatingPointError(
-            f"after step {reached.step}, {len(bad)} tensors are not finite, the first {bad[0]}; {_last_good(folder)}"
-        )
-    return reached
-
-
-def _last_good(folder: Path) -> str:
-    good = checkpoints.latest(folder / "checkpoints")
-    return "there is no checkpoint yet" if good is None else f"the last good checkpoint is {good}"
+    return finite_losses({n: float(accelerator.reduce(mean, "mean")) for n, mean in means.items()}, step, folder)
 
 
 def state(trainee: Trainee, average: Average, step: int) -> Checkpoint:
@@ -196,21 +183,13 @@ def trained(folder: Path, device: torch.device | str = "cpu") -> tuple[Consisten
     return G.eval(), settings, saved.step
 
 
-def claim(folder: Path, settings: Training, data: Path, accelerator: Accelerator) -> None:
-    """Mark the folder as that of this training on these images, or refuse one that is of another."""
-    path, images = folder / "settings.json", open_set(data, "train")
+def check_shape(settings: Training, images: ImageSet) -> None:
+    """The images are what the networks are made for."""
     expected = (settings.channels, settings.size, settings.size)
     if images.images.shape[1:] != expected:
-        raise ValueError(f"images must be {expected} for these settings, got {images.images.shape[1:]} in {data}")
-    mine = json.loads(json.dumps({**asdict(settings), "images": images.sha256}))
-    if path.exists():
-        theirs = json.loads(path.read_text())
-        different = [name for name in mine if name not in theirs or mine[name] != theirs[name]]
-        if different:
-            wanted = ", ".join(f"{name}={theirs.get(name)!r} there and {mine[name]!r} here" for name in different)
-            raise ValueError(f"{folder} holds another training: {wanted}; give another folder, or delete it")
-    elif accelerator.is_main_process:
-        write_json(path, mine)
+        raise ValueError(
+            f"images must be {expected} for these settings, got {images.images.shape[1:]} of {images.name}"
+        )
 
 
 def _batches(data: Path, which: Part, size: int, seed: int, accelerator: Accelerator | None) -> Batches:

@@ -66,7 +66,8 @@ class Invertible1x1(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.linalg.qr(torch.randn(channels, channels))[0])
+        # Contiguous, which QR's result is not: a fused Adam goes by memory, and its saved moments are contiguous.
+        self.weight = nn.Parameter(torch.linalg.qr(torch.randn(channels, channels))[0].contiguous())
 
     def encode(self, x: Tensor) -> Encoded:
         """z and ``h w log |det W|``."""

@@ -19,12 +19,13 @@ from reference_experiments.data.arrays import open_set
 from reference_experiments.data.batches import Batches
 from reference_experiments.images import checkpoints
 from reference_experiments.images.averaging import Average
+from reference_experiments.images.claims import claim
 from reference_experiments.images.sessions import Sessions, read_sessions
 from reference_experiments.images.settings import ATTACKS, PUBLISHED_MILESTONES, Cadence, Training, scaled_milestones
 from reference_experiments.images.snapshots import picture
 from reference_experiments.images.stats import Stats, read_stats
 from reference_experiments.images.steps import Randomness, critic_step, estimator_step, frozen, regularizer
-from reference_experiments.images.training import accelerated, as_images, claim, one_step, train, trained, untrained
+from reference_experiments.images.training import accelerated, as_images, one_step, train, trained, untrained
 from reference_experiments.networks.resnet_critic import ResNetCritic
 from stochrobust import PAPER, SampleKeys, robustness_loss
 from tests.experiments.image_runs import CADENCE, digits, tiny, train_tiny
@@ -376,19 +377,29 @@ def test_processes_that_do_not_share_the_folder_are_told(
         train_tiny(data, tmp_path)
 
 
-def test_one_process_marks_the_folder_once(data: Path, tmp_path: Path) -> None:
-    path = tmp_path / "settings.json"
-    claim(tmp_path, tiny(), data, SimpleNamespace(is_main_process=False))
+def test_one_process_marks_the_folder_once(tmp_path: Path) -> None:
+    path, training = tmp_path / "settings.json", {"milestones": (1, 2), "images": "digest"}
+    claim(tmp_path, training, writing=False)
     assert not path.exists()
-    claim(tmp_path, tiny(), data, accelerated())
+    claim(tmp_path, training)
     before = path.stat()
-    assert json.loads(path.read_text())["images"] == open_set(data, "train").sha256
-    claim(tmp_path, tiny(), data, accelerated())
+    assert json.loads(path.read_text()) == {"milestones": [1, 2], "images": "digest"}
+    claim(tmp_path, training)
     assert path.stat() == before
 
 
+def test_the_main_process_marks_the_folder_as_of_these_images(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = train_tiny(data, tmp_path / "main", steps=1) / "settings.json"
+    assert json.loads(path.read_text())["images"] == open_set(data, "train").sha256
+    monkeypatch.setattr("accelerate.Accelerator.is_main_process", False)
+    train_tiny(data, tmp_path / "other", steps=1)
+    assert not (tmp_path / "other" / "settings.json").exists()
+
+
 def test_images_of_another_shape_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"images must be \(1, 64, 64\) .* got \(1, 32, 32\) in .*digits32"):
+    with pytest.raises(ValueError, match=r"images must be \(1, 64, 64\) .* got \(1, 32, 32\) of .*digits32"):
         train_tiny(data, tmp_path, size=64)
 
 
@@ -487,22 +498,29 @@ def test_a_checkpoint_names_its_settings(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_sessions_of_a_training_tell_how_it_came_about(tmp_path: Path) -> None:
-    one, two = (SimpleNamespace(device="cpu", num_processes=n, mixed_precision="bf16") for n in (1, 2))
-    first = Sessions(tmp_path, 0, "command one", one)
+    first = Sessions(tmp_path, 0, "command one", device="cpu", mixed_precision="bf16")
     first.reached(2)
     first.reached(4)
-    second = Sessions(tmp_path, 4, "command two", two)
+    second = Sessions(tmp_path, 4, "command two", device="cpu", processes=2)
     second.reached(6)
     sessions = read_sessions(tmp_path)
     assert [(s["command"], s["processes"], s["first_step"], s["step"]) for s in sessions] == [
         ("command one", 1, 0, 4), ("command two", 2, 4, 6)
     ]  # fmt: skip
     assert {"revision", "hardware", "seconds", "torch"} <= sessions[0].keys()
-    assert sessions[0]["mixed_precision"] == "bf16"
-    Sessions(tmp_path, 4, "again, from the same checkpoint", one).reached(8)
+    assert [s["mixed_precision"] for s in sessions] == ["bf16", "no"]
+    Sessions(tmp_path, 4, "again, from the same checkpoint", device="cpu").reached(8)
     assert [s["step"] for s in read_sessions(tmp_path)] == [4, 8]
-    Sessions(tmp_path, 6, "from a checkpoint before the last", one).reached(8)
+    Sessions(tmp_path, 6, "from a checkpoint before the last", device="cpu").reached(8)
     assert [(s["first_step"], s["step"]) for s in read_sessions(tmp_path)] == [(0, 4), (4, 6), (6, 8)]
+
+
+def test_the_sessions_tell_the_precision_that_the_launcher_set(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.Accelerator.mixed_precision", "bf16")
+    train_tiny(data, tmp_path, steps=1)
+    assert [session["mixed_precision"] for session in read_sessions(tmp_path)] == ["bf16"]
 
 
 def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(

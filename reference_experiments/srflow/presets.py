@@ -1,0 +1,65 @@
+"""The study by name: as published, what two CPU cores manage, and seconds of it on images that are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from reference_experiments.data.sr_benchmarks import Pair
+from reference_experiments.networks.rrdb import SCALE
+from reference_experiments.srflow.attack import Attack
+from reference_experiments.srflow.bicubic import as_input, enlarged
+from reference_experiments.srflow.study import Image
+
+SETS = ("Set5", "Set14", "BSD100")
+LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+DRAWN = "drawn"
+"""The set of :func:`drawn_images`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One table and its figures: models that are attacked alike.
+
+    Attributes:
+        models: as the command line names them; ``flow`` wants ``=FOLDER`` there.
+        sets: benchmarks.
+        levels: alphas, in levels of 255.
+        at_most: images of each set, the first ones; None for all.
+        attack: settings.
+    """
+
+    models: tuple[str, ...]
+    sets: tuple[str, ...] = SETS
+    levels: tuple[float, ...] = LEVELS
+    at_most: int | None = None
+    attack: Attack = field(default_factory=Attack)
+
+
+FEW = (1.0, 8.0, 32.0)
+OURS = ("bicubic", "carn_m", "realsr", "flow")
+OFFICIAL = Attack(start="zero", reference="truth")
+"""The released code of Choi et al."""
+
+PRESETS: dict[str, dict[str, Run]] = {
+    "published": {"published": Run(OURS), "published-code": Run(OURS, attack=OFFICIAL)},
+    "cpu": {
+        "crops": Run(OURS, levels=FEW, at_most=5, attack=Attack(crop=24)),
+        "full": Run(("bicubic", "carn_m"), ("Set5", "Set14"), FEW),
+    },
+    "smoke": {"smoke": Run(("bicubic",), (DRAWN,), FEW, attack=Attack(steps=3, n_seeds=2, tile=6))},
+}
+"""Of each name the runs, by the names of their folders."""
+
+
+def drawn_images(n: int = 3, side: int = 11) -> list[Image]:
+    """Smooth noise in place of a benchmark, of sides that are odd in y; the last image is grey."""
+    generator = torch.Generator().manual_seed(0)
+    images = []
+    for i in range(n):
+        rough = torch.rand(3, side, side + 2 * i, generator=generator)
+        x = enlarged(rough.mean(0).expand(3, -1, -1) if i == n - 1 else rough).clamp(0, 1)
+        assert x.shape[1] == SCALE * side
+        images.append(Image(DRAWN, i, Pair(x, as_input(x))))
+    return images

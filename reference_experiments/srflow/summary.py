@@ -1,0 +1,81 @@
+"""The rows of a run by model, set and alpha: means over images, and differences of two models image by image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from reference_experiments.images.numbers import Number, per_image
+
+Rows = Sequence[dict[str, Any]]
+"""What :func:`reference_experiments.srflow.study.rows` gave."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows of one run, measured alike.
+
+    Attributes:
+        rows: of all models, sets and alphas.
+        convention: of the PSNRs that are asked for without one.
+    """
+
+    rows: Rows
+    convention: str = "rgb"
+
+    @property
+    def models(self) -> list[str]:
+        """In order."""
+        return list(dict.fromkeys(row["model"] for row in self.rows))
+
+    @property
+    def sets(self) -> list[str]:
+        """In order."""
+        return list(dict.fromkeys(row["set"] for row in self.rows))
+
+    @property
+    def levels(self) -> list[float]:
+        """The alphas, in levels of 255, the smallest first."""
+        return sorted({row["levels"] for row in self.rows})
+
+    def row(self, model: str, of_set: str, levels: float) -> dict[str, Any]:
+        """One row."""
+        wanted = {"model": model, "set": of_set, "levels": levels}
+        return next(row for row in self.rows if all(row[name] == value for name, value in wanted.items()))
+
+    def with_role(self, role: str) -> list[str]:
+        """The models of a role."""
+        return list(dict.fromkeys(row["model"] for row in self.rows if row["role"] == role))
+
+    def values(self, model: str, of_set: str, levels: float, name: str) -> list[float | None]:
+        """Of every image, None where the model exploded."""
+        found = self.row(model, of_set, levels)["values"]
+        values = found[name] if name in found else found[f"{self.convention}:{name}"]
+        return [None if value is None else float(value) for value in values]
+
+    def number(self, model: str, of_set: str, levels: float, name: str) -> Number | None:
+        """The mean over the images at which the model did not explode, with its interval; None if there are none."""
+        values = [value for value in self.values(model, of_set, levels, name) if value is not None]
+        return per_image(torch.tensor(values, dtype=torch.float64)) if values else None
+
+    def difference(self, model: str, other: str, of_set: str, levels: float, name: str) -> Number | None:
+        """The mean of the first model's number less the other's over the images that have both, finite."""
+        pairs = zip(*(self.values(one, of_set, levels, name) for one in (model, other)), strict=True)
+        finite = [a - b for a, b in pairs if a is not None and b is not None and math.isfinite(a) and math.isfinite(b)]
+        return per_image(torch.tensor(finite, dtype=torch.float64)) if finite else None
+
+
+def text(number: Number | None, digits: int) -> str:
+    """Such as ``31.50 [29.45, 33.55]``."""
+    if number is None:
+        return "-"
+    if math.isinf(number.estimate):
+        return "unchanged"
+    estimate = f"{number.estimate:.{digits}f}"
+    if number.low is None or number.high is None:
+        return estimate
+    return f"{estimate} [{number.low:.{digits}f}, {number.high:.{digits}f}]"

@@ -1,0 +1,397 @@
+"""The super-resolution study: what is kept, resumed, shared between processes, gathered, drawn and said."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from reference_experiments.__main__ import main
+from reference_experiments.data.sr_benchmarks import Pair
+from reference_experiments.images.figures import save
+from reference_experiments.networks.flow_network import ExplodedInverse
+from reference_experiments.runs import Record
+from reference_experiments.srflow import study
+from reference_experiments.srflow.attack import Attack
+from reference_experiments.srflow.bicubic import as_input, enlarged
+from reference_experiments.srflow.figures import figure7, sharpness_figure
+from reference_experiments.srflow.findings import concerns, explosions, findings
+from reference_experiments.srflow.models import Role, Subject
+from reference_experiments.srflow.presets import LEVELS, OFFICIAL, PRESETS, SETS, Run, drawn_images
+from reference_experiments.srflow.report import page
+from reference_experiments.srflow.run import changed, conduct, images_of
+from reference_experiments.srflow.study import Image, Item, benchmark, planned, protocol, rows, work
+from reference_experiments.srflow.summary import Summary, text
+
+ATTACK = Attack(steps=2, n_seeds=2)
+HERE = "tests.experiments.sr_models"
+
+
+def bicubic(identity: str = "weights", calls: list[Any] | None = None) -> Subject:
+    def G(y: torch.Tensor) -> torch.Tensor:
+        if calls is not None:
+            calls.append(y.shape)
+        return enlarged(y)
+
+    return Subject(G, "bicubic", "linear", False, identity)
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """All files below the folder, without the times."""
+    contents = {str(path.relative_to(folder)): json.loads(path.read_text()) for path in folder.rglob("*.json")}
+    return {name: {k: v for k, v in content.items() if k != "seconds"} for name, content in contents.items()}
+
+
+# -- measuring once ----------------------------------------------------------------------------------------------------
+
+
+def test_a_study_that_was_broken_off_is_the_same_as_one_that_was_not(tmp_path: Path) -> None:
+    images = drawn_images()
+    calls: list[Any] = []
+    whole = planned([bicubic()], images, [1, 8], ATTACK, tmp_path / "whole")
+    assert work(whole)
+    parts = planned([bicubic(calls=calls)], images, [1, 8], ATTACK, tmp_path / "parts")
+    assert not work(parts, rank=1, world=2)
+    half = len(calls)
+    assert half > 0
+    assert len(kept(tmp_path / "parts")) == 3
+    assert work(parts)
+    assert kept(tmp_path / "parts") == kept(tmp_path / "whole")
+    done = len(calls)
+    assert done == 2 * half
+    assert work(parts)
+    assert len(calls) == done
+    without_times = [[{**row, "seconds": 0} for row in rows(items)] for items in (whole, parts)]
+    assert without_times[0] == without_times[1]
+
+
+def test_processes_share_the_work(tmp_path: Path) -> None:
+    images = drawn_images()
+    items = planned([bicubic()], images, [1, 8], ATTACK, tmp_path)
+    complete = [work(items, rank=rank, world=3) for rank in (2, 0, 1)]
+    assert complete == [False, False, True]
+    for rank in (-1, 3):
+        with pytest.raises(ValueError, match=f"rank must be at least 0 and below world=3, got {rank}"):
+            work(items, rank=rank, world=3)
+
+
+def test_other_settings_weights_or_images_are_measured_anew(tmp_path: Path) -> None:
+    images = drawn_images(1)
+
+    def places(attack: Attack = ATTACK, identity: str = "weights", image: Image = images[0], level: float = 1) -> Path:
+        (item,) = planned([bicubic(identity)], [image], [level], attack, tmp_path)
+        return item.path
+
+    brighter = replace(images[0], pair=Pair(images[0].pair.x, images[0].pair.y + 0.001))
+    changes: list[dict[str, Any]] = [{"seed": 1}, {"steps": 3}, {"n_seeds": 3}, {"crop": 8}, {"tile": 8}]
+    others = [replace(ATTACK, **change) for change in changes]
+    found = [places(), *map(places, others), places(OFFICIAL), places(identity="others"), places(image=brighter)]
+    found += [
+        places(level=2),
+        places(image=replace(images[0], number=1)),
+        places(image=replace(images[0], set="other")),
+    ]
+    assert len(set(found)) == len(found)
+    assert places() == found[0]
+
+
+def test_images_have_seeds_of_their_own() -> None:
+    pair = drawn_images(1)[0].pair
+    assert len({Image(name, number, pair).key for name in "ab" for number in range(3)}) == 6
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    items = planned([bicubic()], drawn_images(1), [1], ATTACK, tmp_path)
+    work(items)
+    for damaged in ("{", "[]", '{"numbers": {"a": "?"}}'):
+        items[0].path.write_text(damaged)
+        with pytest.raises(ValueError, match=r"cannot read .*-1\.json: .*; delete it, and it is measured again"):
+            rows(items)
+
+
+def test_an_explosion_and_an_unchanged_output_are_counted_and_in_no_mean(tmp_path: Path) -> None:
+    images = drawn_images(3)
+    chosen = images[1].pair.y.shape[-1]
+
+    def G(y: torch.Tensor) -> torch.Tensor:
+        if y.shape[-1] == chosen:
+            raise ExplodedInverse("in layers.3")
+        return enlarged(y if y.shape[-1] > chosen else torch.zeros_like(y))
+
+    items = planned([Subject(G, "it", "flow", False, "")], images, [8], ATTACK, tmp_path)
+    work(items)
+    (row,) = rows(items)
+    assert row["exploded"] == [{"image": 1, "message": "in layers.3"}]
+    values = row["values"]["rgb:output"]
+    assert values[:2] == ["inf", None]
+    summary = Summary(json.loads(json.dumps(rows(items))))
+    number = summary.number("it", "drawn", 8, "output")
+    assert number is not None
+    assert (number.estimate, number.n_infinite, number.low) == (values[2], 1, None)
+    assert explosions(summary) == ["it exploded under 1 of 3 attacks, which are failures and in no mean: in layers.3."]
+    assert len(concerns(summary)) == 1
+    assert "it, 1 times, such as: G's output is exactly the same at y and at y + delta" in concerns(summary)[0]
+
+
+# -- benchmarks --------------------------------------------------------------------------------------------------------
+
+
+def save_benchmark(folder: Path, name: str = "Set14") -> None:
+    """A colour image of odd sides in y and a grey one, as the benchmarks are stored."""
+    image = pytest.importorskip("PIL.Image")
+    for i, (height, width) in enumerate(((5, 7), (6, 6))):
+        x = enlarged(torch.rand(3, height, width, generator=torch.Generator().manual_seed(i))).clamp(0, 1)
+        for kind, of_kind in (("HR", x), ("LRx4", as_input(x))):
+            path = folder / "sr_benchmarks" / name / kind / f"img_{i:03d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stored = image.fromarray((255 * of_kind).round().byte().permute(1, 2, 0).numpy())
+            (stored if i == 0 else stored.convert("L")).save(path)
+
+
+def test_the_images_of_a_benchmark(tmp_path: Path) -> None:
+    save_benchmark(tmp_path)
+    images = benchmark(tmp_path, ["Set14"])
+    assert [(image.set, image.number, tuple(image.pair.y.shape)) for image in images] == [
+        ("Set14", 0, (3, 5, 7)), ("Set14", 1, (3, 6, 6)),
+    ]  # fmt: skip
+    assert torch.equal(images[1].pair.y[0], images[1].pair.y[2])
+    assert len(benchmark(tmp_path, ["Set14"], 1)) == 1
+    assert len(images_of(Run((), ("drawn",), at_most=2), None)) == 2
+    assert len(images_of(Run((), ("drawn", "Set14")), tmp_path)) == 5
+    with pytest.raises(ValueError, match="data must be the folder that sr_benchmarks/Set14 is in, got none"):
+        images_of(Run((), ("Set14",)), None)
+
+
+def test_the_drawn_images_are_odd_and_one_is_grey() -> None:
+    images = drawn_images()
+    assert all(image.pair.y.shape[1] % 2 for image in images)
+    assert torch.equal(images[-1].pair.x[0], images[-1].pair.x[1])
+    assert not torch.equal(images[0].pair.x[0], images[0].pair.x[1])
+    assert torch.equal(drawn_images()[1].pair.x, images[1].pair.x)
+
+
+# -- presets and the command -------------------------------------------------------------------------------------------
+
+
+def test_the_published_preset_is_the_papers() -> None:
+    run = PRESETS["published"]["published"]
+    assert (run.sets, run.levels, run.at_most) == (SETS, LEVELS, None) == (SETS, (1, 2, 4, 8, 16, 32), None)
+    assert run.attack == Attack(steps=50, n_seeds=10, start="uniform", reference="clean", crop=0, tile=0)
+    assert PRESETS["published"]["published-code"].attack == replace(run.attack, start="zero", reference="truth")
+    assert PRESETS["cpu"]["full"].attack == run.attack
+
+
+def test_settings_of_a_run_and_of_its_attack_are_changed_alike() -> None:
+    run = Run(("a",))
+    assert changed(run, models=None, crop=None) == run
+    assert changed(run, levels=(1.0,), crop=8) == replace(run, levels=(1.0,), attack=Attack(crop=8))
+
+
+def test_the_smoke_preset_runs_by_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["srflow", "--preset", "smoke", "--out", str(tmp_path / "out"), "--parts", str(tmp_path / "parts")])
+    folder = tmp_path / "out" / "smoke"
+    assert {path.name for path in folder.iterdir()} == {
+        "rows.json", "table.md", "figure7.png", "figure7.pdf", "sharpness.png", "sharpness.pdf",
+    }  # fmt: skip
+    assert (folder / "table.md").read_text() in capsys.readouterr().out
+    content = json.loads((folder / "rows.json").read_text())
+    assert len(content["rows"]) == 3
+    assert content["protocol"]["attack"]["method"].startswith("PGD(steps=3")
+
+
+def test_anybodys_model_by_one_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_benchmark(tmp_path, "Set5")
+    arguments = [
+        "srflow", "--models", "bicubic", f"{HERE}:Grainy", f"{HERE}:hidden_noise", "--sets", "Set5", "--alphas", "1",
+        "8",
+        "--crop", "5", "--steps", "2", "--seeds", "3", "--data", str(tmp_path), "--out", str(tmp_path / "out"),
+        "--parts", str(tmp_path / "parts"), "--convention", "y", "--max-batch", "2",
+    ]  # fmt: skip
+    main([*arguments, "--rank", "1", "--world", "2"])
+    assert "custom: other processes have not finished yet" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    main(arguments)
+    content = json.loads((tmp_path / "out" / "custom" / "rows.json").read_text())
+    found = [(row["model"], row["levels"], row["stochastic"]) for row in content["rows"]]
+    assert found == [
+        (name, level, name != "bicubic")
+        for name in ("bicubic", f"{HERE}:Grainy", f"{HERE}:hidden_noise")
+        for level in (1, 8)
+    ]
+    attack = content["protocol"]["attack"]
+    assert (attack["crop"], attack["steps"], attack["n_seeds"]) == (5, 2, 3)
+    page = (tmp_path / "out" / "custom" / "table.md").read_text()
+    assert "PSNR: y, 4 pixels shaved, rounding: round" in page
+
+
+def test_a_wrong_command_ends_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="srflow, custom: model must be one of bicubic"):
+        main(["srflow", "--models", "nonsense"])
+    with pytest.raises(SystemExit, match=r"srflow, custom: .*holds no checkpoint"):
+        main(["srflow", "--models", "flow", "--flow", str(tmp_path)])
+    with pytest.raises(SystemExit, match='srflow, custom: start must be "uniform" for the reference "clean"'):
+        main(["srflow", "--start", "zero"])
+    with pytest.raises(SystemExit, match=r"train-flow smoke: .*set.json does not exist"):
+        main(["train-flow", "smoke", "--data", str(tmp_path), "--out", str(tmp_path / "flow")])
+
+
+def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path) -> None:
+    main(["prepare", "digits32", "--out", str(tmp_path)])
+    flow = tmp_path / "flow"
+    main(["train-flow", "smoke", "--steps", "1", "--heat", "0.5", "--data", str(tmp_path), "--out", str(flow)])
+    assert json.loads((flow / "settings.json").read_text())["heat"] == 0.5
+    arguments = ["--sets", "drawn", "--images", "1", "--alphas", "8", "--steps", "1", "--seeds", "2", "--seed", "3"]
+    where = ["--out", str(tmp_path / "out"), "--parts", str(tmp_path / "parts"), "--checkpointing"]
+    main(["srflow", "--models", "flow", "--flow", str(flow), *arguments, *where])
+    content = json.loads((tmp_path / "out" / "custom" / "rows.json").read_text())
+    assert [row["role"] for row in content["rows"]] == ["flow"]
+    assert content["protocol"]["attack"]["seed"] == 3
+
+
+# -- summaries, findings, figures --------------------------------------------------------------------------------------
+
+
+def made_up(outputs: dict[tuple[str, Role], list[Any]], sharpness: dict[str, list[float]] | None = None) -> Summary:
+    """Rows of one set, at two alphas that do the same."""
+    found = []
+    for (model, role), values in outputs.items():
+        for levels in (1.0, 8.0):
+            sharp = (sharpness or {}).get(model, [0.5] * len(values))
+            numbers = {f"rgb:{name}": values for name in study.PSNRS}
+            found.append(
+                {"model": model, "role": role, "set": "S", "levels": levels, "images": list(range(len(values))),
+                 "exploded": [{"image": i, "message": "bang"} for i, value in enumerate(values) if value is None],
+                 "concerns": [], "seconds": 1.0,
+                 "values": {**numbers, "sharpness_clean": sharp, "sharpness_attacked": sharp}}
+            )  # fmt: skip
+    return Summary(found)
+
+
+PAPERS: dict[tuple[str, Role], list[Any]] = {
+    ("SRFlow", "flow"): [30.0, 31.0, 32.0], ("EDSR", "distortion"): [31.0, 32.0, 33.2],
+    ("ESRGAN", "GAN"): [20.0, 21.0, 22.5],
+}  # fmt: skip
+
+
+def verdicts(summary: Summary) -> dict[str, str]:
+    return {finding.claim: finding.verdict for finding in findings(summary)}
+
+
+def test_the_papers_ordering_is_recognised() -> None:
+    summary = made_up(PAPERS, {"SRFlow": [0.9, 1.0, 1.1], "EDSR": [0.5, 0.6, 0.7], "ESRGAN": [1.0, 1.0, 1.0]})
+    assert verdicts(summary) == {
+        "SRFlow is as robust as EDSR, to 3 dB of output PSNR": "confirmed",
+        "SRFlow is more robust than ESRGAN, by at least 3 dB of output PSNR": "confirmed",
+        "EDSR is more robust than ESRGAN, by at least 3 dB of output PSNR": "confirmed",
+        "SRFlow is sharper than EDSR": "confirmed",
+    }
+    first = findings(summary)[0].text
+    assert "S: -1.1 [-1.4, -0.8] at 1/255, -1.1 [-1.4, -0.8] at 8/255" in first
+
+
+def test_another_ordering_is_not_confirmed() -> None:
+    other = {**PAPERS, ("SRFlow", "flow"): [20.0, 22.0, 23.5]}
+    assert list(verdicts(made_up(other)).values()) == [
+        "not confirmed", "in direction only", "confirmed", "not confirmed",
+    ]  # fmt: skip
+    worse = {**PAPERS, ("ESRGAN", "GAN"): [33.0, 33.0, 34.0]}
+    assert list(verdicts(made_up(worse)).values())[1:3] == ["not confirmed"] * 2
+
+
+def test_what_is_uncertain_is_confirmed_in_direction_only() -> None:
+    wide = {**PAPERS, ("SRFlow", "flow"): [24.0, 36.0, 36.0], ("ESRGAN", "GAN"): [20.0, 21.0, 33.0]}
+    sharp = {"SRFlow": [0.1, 0.9, 0.9], "EDSR": [0.5, 0.5, 0.5]}
+    assert set(verdicts(made_up(wide, sharp)).values()) == {"in direction only"}
+
+
+def test_an_ordering_needs_its_models_and_images() -> None:
+    assert findings(made_up({("a", "flow"): [30.0, 31.0]})) == []
+    assert findings(made_up({("a", "other"): [30.0], ("b", "linear"): [30.0]})) == []
+    none = made_up({("a", "flow"): [None, 31.0], ("b", "distortion"): [30.0, "inf"]})
+    assert verdicts(none)["a is as robust as b, to 3 dB of output PSNR"] == "not confirmed"
+
+
+def test_differences_are_of_the_same_images() -> None:
+    summary = made_up({("a", "flow"): [30.0, None, 32.0], ("b", "distortion"): [29.0, 10.0, 30.0]})
+    difference = summary.difference("a", "b", "S", 1.0, "output")
+    assert difference is not None
+    assert difference.estimate == 1.5
+
+
+def test_numbers_as_text() -> None:
+    summary = made_up({("a", "flow"): [30.0, 32.0, 31.0, 33.0], ("b", "other"): ["inf", None, "inf", "inf"]})
+    assert text(summary.number("a", "S", 1.0, "output"), 2) == "31.50 [29.45, 33.55]"
+    assert text(summary.number("b", "S", 1.0, "output"), 2) == "unchanged"
+    assert text(None, 2) == "-"
+    assert text(made_up({("a", "flow"): [30.0]}).number("a", "S", 1.0, "output"), 1) == "30.0"
+
+
+def test_the_page_says_what_was_done(tmp_path: Path) -> None:
+    summary = made_up({**PAPERS, ("blown", "other"): [None, None, None]})
+    record = {**Record("python -m it").finished("cpu"), "seconds_of_all_images": 8.0}
+    attack = Attack(crop=24, tile=12, start="zero", reference="truth", steps=7, n_seeds=3)
+    written = page("crops", summary, protocol(attack), record)
+    for part in (
+        "### crops", "**S**, 3 images", "| SRFlow | 1/255 | 31.0 [28.5, 33.5] |", "| blown | 8/255 | - |", "| 3 |",
+        "the square of 24 pixels in the middle of each input, in tiles of at most 12 pixels",
+        "7 steps from a start at zero",
+        "away from the source", "with 3 seeds", "PSNR: rgb, 0 pixels shaved, rounding: none", "`python -m it`",
+        "SRFlow is as robust as EDSR", "blown exploded under 6 of 6 attacks",
+    ):  # fmt: skip
+        assert part in written
+    plain = page("full", summary, protocol(Attack()), record)
+    assert "on whole images: 50 steps from a uniform random start, away from the model's own clean output" in plain
+
+
+def lines_of(figure_call: Any, monkeypatch: pytest.MonkeyPatch, summary: Summary, path: Path) -> list[Any]:
+    """The panels of the figure that the call saves."""
+    drawn: list[Any] = []
+
+    def kept_too(figure: Any, to: Path) -> None:
+        drawn.append(figure)
+        save(figure, to)
+
+    monkeypatch.setattr("reference_experiments.srflow.figures.save", kept_too)
+    figure_call(path, summary)
+    assert path.with_suffix(".png").stat().st_size > 1000
+    assert path.with_suffix(".pdf").stat().st_size > 1000
+    axes: list[Any] = drawn[0].axes
+    return axes
+
+
+def test_figure_7_has_two_panels_a_set_with_all_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = made_up({**PAPERS, ("blown", "other"): [None, 1.0, "inf"]})
+    panels = lines_of(figure7, monkeypatch, summary, tmp_path / "figure")
+    assert len(panels) == 2
+    for axes, label in zip(panels, ("Input PSNR (dB)", "Output PSNR (dB)"), strict=True):
+        assert axes.get_ylabel() == label
+        curves = {line.get_label(): line for line in axes.get_legend_handles_labels()[0]}
+        assert len(curves) == 4
+        points = [tuple(container[0].get_xydata().flatten()) for container in axes.containers]
+        assert points[0] == (1.0, 31.0, 8.0, 31.0)
+        assert points[3] == (1.0, 1.0, 8.0, 1.0)
+
+
+def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = made_up({**PAPERS, ("same", "other"): ["inf", "inf", "inf"]}, {"SRFlow": [0.9, 1.0, 1.1]})
+    (axes,) = lines_of(sharpness_figure, monkeypatch, summary, tmp_path / "figure")
+    points = [tuple(container[0].get_xydata().flatten()) for container in axes.containers]
+    assert points[:3] == [(1.0, 31.0), (1.0, 31.0), (0.5, pytest.approx(32.0667, abs=1e-3))]
+    assert len(points) == 6  # what did not change has no point
+    assert [label.get_text() for label in axes.texts] == ["1", "8"] * 3
+
+
+def test_a_run_leaves_its_page(tmp_path: Path) -> None:
+    run = Run(("bicubic",), ("drawn",), (8.0,), attack=ATTACK)
+    arguments: dict[str, Any] = {"record": Record("it"), "parts": tmp_path / "parts"}
+    images = drawn_images(2)
+    assert not conduct("a run", run, [bicubic()], images, tmp_path / "out", rank=0, world=2, **arguments)
+    assert conduct("a run", run, [bicubic()], images, tmp_path / "out", rank=1, world=2, **arguments)
+    assert "### a run" in (tmp_path / "out" / "table.md").read_text()
+    assert math.isfinite(json.loads((tmp_path / "out" / "rows.json").read_text())["rows"][0]["values"]["rgb:output"][1])
+    assert isinstance(planned([bicubic()], images, [8.0], ATTACK, tmp_path)[0], Item)
