@@ -27,8 +27,8 @@ minutes on one core |
 | `python -m reference_experiments inpainting --preset PRESET` | Table 1, Figure 1: four U-Nets against the ResNet \
 critic | see below |
 | `python -m reference_experiments super-resolution --preset SET` | Figure 3 | see below |
-| `python -m reference_experiments train-flow`, `srflow` | Figure 7: a trained flow, and I-FGSM on any x4 super-resolver; \
-no stored results yet | hours on two cores |
+| `python -m reference_experiments train-flow`, `srflow` | Figure 7: a trained flow, I-FGSM on any x4 \
+super-resolver; no stored results yet | hours on two cores |
 | `python -m reference_experiments evaluate MODEL ...` | Table 1's row of any model | minutes |
 
 The image studies need their images prepared once: `python -m reference_experiments prepare SET --source PATH`, SET one
