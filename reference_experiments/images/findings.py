@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from reference_experiments.images.presets import ARMS, Arm
 from reference_experiments.images.summary import Row, Rows, Statistic, compared
 
-Verdict = Literal["confirmed", "in direction only", "not confirmed"]
+Verdict = Literal["confirmed", "in direction only", "not confirmed", "cannot tell"]
 SPREADS = 2.0
 """A difference counts when it is more than so many of its spreads."""
 MUCH = 2.0
 """The deterministic model loses much more than the stochastic one when it loses so many times as much."""
 BARELY = 0.02
 """Per-pixel std of pixels in [0, 1], five levels of 255, below which outputs are said to vary barely (paper: 0.007)."""
+FLOOR = 0.02
+"""Precision or recall that no model exceeds says nothing of their differences."""
 SEVERAL = 3.0
 """Times as large."""
 CONSISTENT_DB = 100.0
@@ -61,6 +63,11 @@ def judged(difference: Statistic, *, enough: bool = True) -> Verdict:
     return "confirmed" if enough and difference.mean > SPREADS * difference.spread else "in direction only"
 
 
+def at_floor(numbers: Iterable[Statistic]) -> bool:
+    """Whether all of some precisions or recalls are too low to be compared."""
+    return all(number.mean < FLOOR for number in numbers)
+
+
 def cost(models: Mapping[Arm, Row], name: str, *, stochastic: bool, sign: int) -> Statistic:
     """What robustness costs a model of a number that is worse upwards (sign 1) or downwards (sign -1)."""
     erratic, robust = (models[Arm(stochastic, robust)][name] for robust in (False, True))
@@ -77,9 +84,10 @@ def _price(models: Mapping[Arm, Row], name: str, words: str, digits: int, *, sig
             ("deterministic", DET_ERRATIC, DET_ROBUST), ("stochastic", STO_ERRATIC, STO_ROBUST)
         )
     )  # fmt: skip
+    silent = name == "recall" and at_floor(row[name] for row in models.values())
     return Finding(
         f"(a) Robustness costs the deterministic model much more {words} than the stochastic one",
-        judged(deterministic - stochastic, enough=enough),
+        "cannot tell" if silent else judged(deterministic - stochastic, enough=enough),
         f"{changes}; costs {deterministic.text(digits)} and {stochastic.text(digits)}",
     )
 

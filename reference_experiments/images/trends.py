@@ -13,6 +13,7 @@ from reference_experiments.images.findings import (
     STO_ROBUST,
     Finding,
     Verdict,
+    at_floor,
     cost,
     judged,
 )
@@ -65,7 +66,8 @@ def _growing(models: dict[int, dict[Arm, Row]], name: str, words: str, digits: i
         for factor, (deterministic, stochastic) in costs.items()
     )
     claim = f"Robustness costs the deterministic model more {words} as the factor grows"
-    return Finding(claim, _least_of([judged(step) for step in steps]), figures)
+    silent = name == "recall" and at_floor(row[name] for of_factor in models.values() for row in of_factor.values())
+    return Finding(claim, "cannot tell" if silent else _least_of([judged(step) for step in steps]), figures)
 
 
 def _worst(models: dict[int, dict[Arm, Row]]) -> Finding:
@@ -90,7 +92,7 @@ def _precision(models: dict[int, dict[Arm, Row]]) -> Finding:
     names = [f"{values[key].text(3)} ({key[1].name}, x{key[0]})" for key in (lowest, highest)]
     return Finding(
         f"Precision is roughly the same, within {ALIKE}, for all models and factors",
-        "confirmed" if apart.mean <= ALIKE else "not confirmed",
+        "cannot tell" if at_floor(values.values()) else "confirmed" if apart.mean <= ALIKE else "not confirmed",
         f"from {names[0]} to {names[1]}",
     )
 

@@ -64,6 +64,8 @@ def test_the_papers_numbers_confirm_the_papers_conclusions() -> None:
     [
         (0, {"recall": (0.4, 0.2, 0.4, 0.05)}, "in direction only"),  # 0.35 is less than twice 0.2
         (0, {"recall": (0.4, 0.1, 0.4, 0.2)}, "not confirmed"),
+        (0, {"recall": (0.0, 0.019, 0.0, 0.0)}, "cannot tell"),  # no model has any
+        (0, {"recall": (0.0, 0.02, 0.0, 0.0)}, "confirmed"),
         (1, {"fid": (14.0, 24.0, 14.0, 33.0)}, "in direction only"),
         (1, {"fid": (14.0, 24.0, 14.0, 20.0)}, "not confirmed"),
         (1, {"fid": (14.0, 12.0, 14.0, 20.0)}, "confirmed"),
@@ -190,6 +192,14 @@ def test_the_trends_of_the_paper() -> None:
 def test_a_trend_that_is_broken_once_is_not_confirmed(which: int, changed: dict[str, Any]) -> None:
     verdicts = [finding.verdict for finding in trends(factors_of(**changed))]
     assert verdicts[which] == "not confirmed"
+
+
+@pytest.mark.parametrize(("which", "name"), [(1, "recall"), (3, "precision")])
+def test_a_trend_of_numbers_that_are_all_at_the_floor_tells_nothing(which: int, name: str) -> None:
+    floor = ((0.0, 0.001, 0.0, 0.0),) * 3
+    assert [finding.verdict for finding in trends(factors_of(**{name: floor}))][which] == "cannot tell"
+    once = (*floor[:2], (0.0, 0.0, 0.03, 0.0))
+    assert [finding.verdict for finding in trends(factors_of(**{name: once}))][which] != "cannot tell"
 
 
 def test_a_trend_within_its_spread_is_one_in_direction_only() -> None:
