@@ -56,6 +56,8 @@ learning rate of the presets for two cores (on seven trainings of the erratic de
 most: with Table 4's gain of 0.1 and PyTorch's own first weights, the critic learned nothing within 400). The digits'
 weight of 100 was chosen with the paper's attack in the loss, and kept. All arms of a study share one setting.
 
+The first 2,000 steps of the two robust inpainting models below were done at faa4949, before sessions were recorded.
+
 Below is what came out here, each part with the command, revision, hardware and time that made it. This page is made by
 `python -m reference_experiments readme`; nothing in it is typed by hand but this head and the titles.
 """
