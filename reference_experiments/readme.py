@@ -52,7 +52,7 @@ and 0.945, lowest seed of the latter 0.923) before batches of 256 brought every 
 frequencies of the two ellipses (nearest to the printed precision and recall); the digits' network and settings (on
 seed 0); the diffusion study's denoisers and regressors (on seed 0); the range of the other regularizers' weights (one
 weight of each, 1,500 steps, seed 100); of the image studies, the critic's first weights and gain, its penalty and the
-learning rate of the presets for two cores (on seven trainings of the erratic deterministic model, of 1,000 steps at
+learning rate of the presets for two cores (on a dozen trainings of the erratic deterministic model, of 1,000 steps at
 most: with Table 4's gain of 0.1 and PyTorch's own first weights, the critic learned nothing within 400). The digits'
 weight of 100 was chosen with the paper's attack in the loss, and kept. All arms of a study share one setting.
 
