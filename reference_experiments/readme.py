@@ -40,9 +40,9 @@ What each costs, measured or derived: [benchmarks](../benchmarks/results/image_t
 models one after another; `python -m reference_experiments train PRESET --arms stochastic-robust` trains one, and
 `accelerate launch --multi_gpu [--mixed_precision bf16] -m reference_experiments ...` spreads any of these commands over
 GPUs (on CPUs: `ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m reference_experiments ...`). Each resumes where
-it was broken off, trainings bit for bit on a CPU. Under several processes, batch normalisation uses the statistics of
-each process's own share of the batch: the losses then differ from those of one process, and without it (`norm=False`)
-they do not. The running statistics that are evaluated are the first process's.
+it was broken off, trainings bit for bit on a CPU with as many threads. Under several processes, batch normalisation
+uses the statistics of each process's own share of the batch: the losses then differ from those of one process, and
+without it (`norm=False`) they do not. The running statistics that are evaluated are the first process's.
 
 Read into the paper: R1 is of x in [0, 1], and so four times that of images in [-1, 1], which the critic is fed with.
 

@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[2]
 IN_A_PROCESS = """
 import sys
 from pathlib import Path
+import torch
 from tests.experiments.image_runs import train_tiny
+torch.set_num_threads(int(sys.argv[4]))  # another number sums in another order
 train_tiny(Path(sys.argv[1]), Path(sys.argv[2]), steps=int(sys.argv[3]), ema=0.5)
 """
 
@@ -36,6 +38,7 @@ train_tiny(Path(sys.argv[1]), Path(sys.argv[2]), steps=int(sys.argv[3]), ema=0.5
 def in_a_process(data: Path, folder: Path) -> subprocess.Popen[bytes]:
     path = os.pathsep.join([str(ROOT), *sys.path])
     command = [sys.executable, "-c", IN_A_PROCESS, str(data), str(folder), str(STEPS)]
+    command.append(str(torch.get_num_threads()))
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
