@@ -196,10 +196,11 @@ def test_a_trend_that_is_broken_once_is_not_confirmed(which: int, changed: dict[
 
 @pytest.mark.parametrize(("which", "name"), [(1, "recall"), (3, "precision")])
 def test_a_trend_of_numbers_that_are_all_at_the_floor_tells_nothing(which: int, name: str) -> None:
-    floor = ((0.0, 0.001, 0.0, 0.0),) * 3
-    assert [finding.verdict for finding in trends(factors_of(**{name: floor}))][which] == "cannot tell"
-    once = (*floor[:2], (0.0, 0.0, 0.03, 0.0))
-    assert [finding.verdict for finding in trends(factors_of(**{name: once}))][which] != "cannot tell"
+    floor = (0.0, 0.001, 0.0, 0.0)
+    for last, told in ((floor, False), ((0.0, 0.0, 0.03, 0.0), True)):
+        figures: dict[str, Any] = {name: (floor, floor, last)}
+        verdicts = [finding.verdict for finding in trends(factors_of(**figures))]
+        assert (verdicts[which] != "cannot tell") == told
 
 
 def test_a_trend_within_its_spread_is_one_in_direction_only() -> None:
