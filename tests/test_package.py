@@ -81,6 +81,14 @@ def test_the_version_has_one_source() -> None:
     assert "\nversion:" not in (ROOT / "CITATION.cff").read_text(), "a second place to forget"
 
 
+def test_photographs_of_people_are_not_in_the_wheel() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    photographs = [p.relative_to(ROOT) for p in (ROOT / "reference_experiments/results").glob("faces*/figure1*")]
+    assert photographs
+    for path in photographs:
+        assert any(path.match(pattern) for pattern in wheel["exclude"]), path
+
+
 def test_the_installed_version_is_the_packages() -> None:
     try:
         installed = importlib.metadata.version("stochrobust")
