@@ -6,15 +6,16 @@ archive of such a form does.
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from reference_experiments.data.files import opened
+from reference_experiments.data.pictures import Recipe, pictures
 
 FOLDER_VARIABLE = "STOCHROBUST_DATA"
 
@@ -30,17 +31,14 @@ def data_folder(folder: Path | None = None) -> Path:
 
 def images64(folder: Path, name: str, part: Literal["train", "val"], n: int | None = None, seed: int = 0) -> Tensor:
     """``(n, 3, 64, 64)`` float32 images in [0, 1]: all of a part in order of name, or n drawn without replacement."""
-    from PIL import Image
-
     path = folder / name / f"{name}.zip"
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: it should hold {part}/*.jpg, 64 x 64")
-    with zipfile.ZipFile(path) as archive:
-        names = sorted(entry for entry in archive.namelist() if entry.startswith(f"{part}/") and entry.endswith(".jpg"))
-        if n is not None:
-            if n > len(names):
-                raise ValueError(f"{path} has {len(names)} images in {part}/, {n} were asked for")
-            order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-            names = [names[i] for i in order[:n].tolist()]
-        pixels = [np.asarray(Image.open(io.BytesIO(archive.read(entry))).convert("RGB")) for entry in names]
-    return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).float() / 255
+    with opened(path) as files:
+        names = [entry for entry in files.names if entry.startswith(f"{part}/") and entry.endswith(".jpg")]
+    if n is not None:
+        if n > len(names):
+            raise ValueError(f"{path} has {len(names)} images in {part}/, {n} were asked for")
+        order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+        names = [names[i] for i in order[:n].tolist()]
+    return torch.from_numpy(np.stack(list(pictures(path, names, Recipe())))).float() / 255
