@@ -29,10 +29,11 @@ from benchmarks.attacks.training import (
     train_inpainter,
     train_super_resolver,
 )
+from reference_experiments.arms import Arm
 from reference_experiments.data.images64 import images64
 from reference_experiments.data.sr_benchmarks import SCALE, sr_pairs
 from reference_experiments.digits.data import load_digits, observed
-from reference_experiments.digits.training import Arm, DigitTraining, build_estimator
+from reference_experiments.digits.training import DigitTraining, build_estimator
 from reference_experiments.digits.training import train as train_digits
 from reference_experiments.networks.carn_m import load_carn_m
 from reference_experiments.toy.data import disk

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from reference_experiments.arms import ARMS
 from reference_experiments.diffusion.memory import PeakMemory
 from reference_experiments.diffusion.models import (
     Denoiser,
@@ -31,7 +32,7 @@ from reference_experiments.diffusion.training import (
 )
 from reference_experiments.digits.data import N_PIXELS, load_digits, observed
 from reference_experiments.digits.evaluation import realism
-from reference_experiments.digits.training import ARMS, DigitTraining, train
+from reference_experiments.digits.training import DigitTraining, train
 from stochrobust import EVALUATION, L2, Consistent, robustness_psnr, sensitivity, summarize_psnr, w2_sensitivity
 from stochrobust.ascent import Method
 

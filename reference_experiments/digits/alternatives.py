@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from reference_experiments.arms import Arm
 from reference_experiments.digits.alternatives_report import Entry, paragraph, report
 from reference_experiments.digits.data import load_digits
 from reference_experiments.digits.evaluation import COMPARED, Protocol, measure
 from reference_experiments.digits.findings import summarize
 from reference_experiments.digits.regularizers import Share, Term, shares, terms, weighted
-from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, train
+from reference_experiments.digits.training import DigitTraining, build_estimator, train
 from reference_experiments.runs import Record, load_checkpoint, revision, save_checkpoint, write_atomically, write_json
 from stochrobust import EVALUATION, TRAINING, AdamAscent, Consistent, SphereAscent
 

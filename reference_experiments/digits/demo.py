@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.digits.data import load_digits
 from reference_experiments.digits.evaluation import COMPARED, Protocol, measure, realism
 from reference_experiments.digits.figures import render
 from reference_experiments.digits.findings import Row, sentences, summarize, table
-from reference_experiments.digits.training import ARMS, Arm, DigitTraining, build_estimator, train
+from reference_experiments.digits.training import DigitTraining, build_estimator, train
 from reference_experiments.runs import Record, shell_command, write_atomically, write_json
 from stochrobust import Consistent
 

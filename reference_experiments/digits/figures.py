@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from reference_experiments.arms import Arm
 from reference_experiments.digits.data import SIDE, observed
 from reference_experiments.digits.evaluation import std_map
-from reference_experiments.digits.training import Arm, restore
+from reference_experiments.digits.training import restore
 from stochrobust import EVALUATION, Consistent, psnr_from_eps, sensitivity
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import NamedTuple
 
-from reference_experiments.digits.training import ARMS, Arm
+from reference_experiments.arms import ARMS, Arm
 
 COLLAPSED = 0.01  # per-pixel std of pixels in [0, 1] below which samples look the same
 ALIKE_DB = 2.0  # robustness that differs by less is called equal

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from reference_experiments.arms import Arm
 from reference_experiments.digits.data import N_PIXELS, observed
-from reference_experiments.digits.training import Arm, DigitTraining, Regularizer, build_estimator, restore
+from reference_experiments.digits.training import DigitTraining, Regularizer, build_estimator, restore
 from stochrobust import (
     PAPER,
     Consistent,

@@ -5,31 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from reference_experiments.arms import Arm
 from reference_experiments.digits.data import N_PIXELS, observed
 from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
 from reference_experiments.networks.digit_mlp import DigitEstimator, mlp
 from stochrobust import Consistent, InpaintingProjector, eps_from_psnr, robustness_loss
-
-
-class Arm(NamedTuple):
-    """One of the four models: they differ in these two settings and in nothing else."""
-
-    stochastic: bool
-    robust: bool
-
-    @property
-    def name(self) -> str:
-        """Such as ``stochastic, robust``."""
-        return f"{'stochastic' if self.stochastic else 'deterministic'}, {'robust' if self.robust else 'erratic'}"
-
-
-ARMS = tuple(Arm(stochastic, robust) for stochastic in (True, False) for robust in (False, True))
-
 
 Regularizer = Callable[[Consistent, Tensor, Tensor, torch.Generator], Tensor]
 """``regularizer(G, x, y, generator)``: a scalar, already weighted, to be added to the estimator's loss; y is of x."""

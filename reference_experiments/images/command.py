@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 
 import torch
 
+from reference_experiments.arms import ARMS
 from reference_experiments.data.arrays import open_set
 from reference_experiments.data.prepare import DATA
 from reference_experiments.images.measuring import Measuring
-from reference_experiments.images.presets import ARMS, PRESETS
+from reference_experiments.images.presets import PRESETS
 from reference_experiments.images.tasks import Task, TaskName
 from reference_experiments.runs import Record, shell_command, write_json
 from stochrobust.estimators import sampler_of

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.pictures import N_SHOWN, Pictures, pictures, shown
-from reference_experiments.images.presets import ARMS, Arm
 from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.summary import Row
 from reference_experiments.images.trends import Factors, compared_by_factor

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from reference_experiments.images.presets import ARMS, Arm
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.summary import Row, Rows, Statistic, compared
 
 Verdict = Literal["confirmed", "in direction only", "not confirmed", "cannot tell"]

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from reference_experiments.arms import Arm
 from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.settings import Cadence, Training, scaled_milestones
 from reference_experiments.images.tasks import TaskName
-
-
-class Arm(NamedTuple):
-    """One of the four models: they differ in these two settings and in nothing else."""
-
-    stochastic: bool
-    robust: bool
-
-    @property
-    def name(self) -> str:
-        """Such as ``stochastic, robust``."""
-        return f"{'stochastic' if self.stochastic else 'deterministic'}, {'robust' if self.robust else 'erratic'}"
-
-    @property
-    def folder(self) -> str:
-        """Such as ``stochastic-robust``: of its checkpoints, and what the command line calls it."""
-        return self.name.replace(", ", "-")
-
-
-ARMS = tuple(Arm(stochastic, robust) for stochastic in (True, False) for robust in (False, True))
-"""In the order of Table 1."""
 
 
 @dataclass(frozen=True)

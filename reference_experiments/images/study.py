@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.data.arrays import open_set
 from reference_experiments.images.evaluation import evaluate, reference
 from reference_experiments.images.figures import figure1, figure3
 from reference_experiments.images.findings import findings
-from reference_experiments.images.presets import ARMS, PRESETS, Arm
+from reference_experiments.images.presets import PRESETS
 from reference_experiments.images.report import page
 from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.sessions import read_sessions

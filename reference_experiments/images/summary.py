@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reference_experiments.arms import Arm
 from reference_experiments.images.numbers import Number
-from reference_experiments.images.presets import Arm
 
 Rows = Mapping[Arm, Sequence[dict[str, Any]]]
 """Of each of the four models what :func:`reference_experiments.images.evaluation.evaluate` gave, a training each."""

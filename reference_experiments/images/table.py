@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reference_experiments.images.presets import ARMS, Arm
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.summary import Row, Rows, compared, spread_of
 
 COLUMNS = {

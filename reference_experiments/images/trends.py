@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.findings import (
     BARELY,
     DET_ROBUST,
@@ -17,7 +18,6 @@ from reference_experiments.images.findings import (
     cost,
     judged,
 )
-from reference_experiments.images.presets import ARMS, Arm
 from reference_experiments.images.summary import Row, Rows, Statistic, check_alike, compared
 
 Factors = Mapping[int, Rows]

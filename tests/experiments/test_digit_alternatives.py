@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reference_experiments.__main__ import main
+from reference_experiments.arms import Arm
 from reference_experiments.digits.alternatives import (
     NONE,
     PRESETS,
@@ -36,7 +37,7 @@ from reference_experiments.digits.regularizers import (
     terms,
     weighted,
 )
-from reference_experiments.digits.training import Arm, DigitTraining, build_estimator, robustness, train
+from reference_experiments.digits.training import DigitTraining, build_estimator, robustness, train
 from reference_experiments.runs import Record
 from stochrobust import PAPER, TRAINING, SphereAscent, std_reward_loss
 

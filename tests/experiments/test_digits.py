@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.digits.data import N_VALIDATION, load_digits, observed
 from reference_experiments.digits.demo import main
 from reference_experiments.digits.evaluation import Protocol, measure, raw_pixel_frechet, realism, robustness, std_map
 from reference_experiments.digits.figures import model_panels
 from reference_experiments.digits.findings import Row, Statistic, sentences, summarize, table
-from reference_experiments.digits.training import ARMS, Arm, DigitTraining, build_estimator, restore, train
+from reference_experiments.digits.training import DigitTraining, build_estimator, restore, train
 from stochrobust import InpaintingProjector, consistency_psnr
 
 pytest.importorskip("sklearn")

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_experiments.arms import ARMS
 from reference_experiments.images.figures import at, brightest, figure1, figure3
 from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.pictures import N_SHOWN, UNKNOWN, pictures, shown
-from reference_experiments.images.presets import ARMS
 from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.settings import Training
 from reference_experiments.images.tasks import TaskName

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.findings import Finding, findings, judged
-from reference_experiments.images.presets import ARMS, Arm
 from reference_experiments.images.summary import Statistic, compared, spread_of, summarize
 from reference_experiments.images.table import COLUMNS, PUBLISHED, table
 from reference_experiments.images.trends import Factors, trends

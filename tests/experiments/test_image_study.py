@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from reference_experiments.__main__ import main
+from reference_experiments.arms import ARMS
 from reference_experiments.data.prepare import prepare
 from reference_experiments.images import command
-from reference_experiments.images.presets import ARMS, PRESETS
+from reference_experiments.images.presets import PRESETS
 from reference_experiments.images.report import record, scale
 from reference_experiments.images.settings import Training, scaled_milestones
 from reference_experiments.images.study import Places
