@@ -87,12 +87,14 @@ MEDIUM = SRFlowConfig(steps=8, n_blocks=8, stacked=(1, 3, 5, 7))
 TINY = SRFlowConfig(steps=1, hidden=8, n_blocks=1, width=8, growth=4, stacked=(0,))
 """For tests."""
 
-STEADY = Cadence(50, 250, 500)
-
 FLOWS: dict[str, FlowPreset] = {
     "published": FlowPreset(("df2k160",), FlowTraining(), Cadence(100, 1000, 5000)),
     "gpu": FlowPreset(("natural64", "faces64"), FlowTraining(MEDIUM, 100_000, 32, 0), Cadence(100, 1000, 5000)),
-    "cpu": FlowPreset(("natural64", "faces64"), FlowTraining(SMALL, 8_000, 8, 0, max_norm=100.0), STEADY),
+    "cpu": FlowPreset(
+        ("natural64", "faces64"),
+        FlowTraining(SMALL, 15_000, 16, 32, lr=5e-4, noise=1 / 64, max_norm=100.0),
+        Cadence(100, 500, 1000),
+    ),
     "smoke": FlowPreset(("digits32",), FlowTraining(TINY, 4, 4, 16), Cadence(1, 2, 2)),
 }
 """``published`` wants DF2K prepared as squares of at least 160 pixels under that name."""

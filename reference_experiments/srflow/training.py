@@ -14,7 +14,7 @@ from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.images import checkpoints
 from reference_experiments.images.checkpoints import Checkpoint, named, part
 from reference_experiments.images.claims import claim
-from reference_experiments.images.finite import finite_losses
+from reference_experiments.images.finite import finite_losses, finite_state
 from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence
 from reference_experiments.images.stats import Stats
@@ -44,7 +44,8 @@ def train(
 
     Raises:
         ValueError: if the folder is of another training, or the latest checkpoint is damaged.
-        FloatingPointError: where the likelihood or its gradient is no longer finite, with the last good checkpoint.
+        FloatingPointError: where the likelihood, its gradient or a weight is no longer finite, naming the last good
+            checkpoint.
     """
     images = " ".join(open_set(of_set, "train").sha256 for of_set in data)
     claim(folder, {**asdict(settings), "images": images})
@@ -66,7 +67,7 @@ def train(
                 stats.show(step, *look(G, examples, settings.seed))
             if last or step % cadence.checkpoint == 0:
                 sessions.reached(step)
-                checkpoints.save(folder / "checkpoints", state(G, optimizer, settings, step))
+                checkpoints.save(folder / "checkpoints", finite_state(state(G, optimizer, settings, step), folder))
 
 
 def untrained(settings: FlowTraining, device: torch.device | str) -> tuple[SRFlow, torch.optim.Adam]:

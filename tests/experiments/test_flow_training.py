@@ -272,6 +272,20 @@ def test_nan_stops_the_training_and_names_the_last_good_checkpoint(
     assert trained_flow(tmp_path / "a")[2] == 2
 
 
+def test_a_weight_that_is_not_finite_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(G: SRFlow, adam: Any, given: Pair, settings: Any, step: int) -> Any:
+        losses = one_step(G, adam, given, settings, step)
+        if step == 3:  # after the last loss that would have shown it
+            with torch.no_grad():
+                G.RRDB.conv_first.bias[0] = math.inf  # type: ignore[union-attr, operator, index]
+        return losses
+
+    monkeypatch.setattr(training, "one_step", spoilt)
+    with pytest.raises(FloatingPointError, match=r"after step 4, 1 tensors are not finite.*00000002\.json"):
+        train(SETTINGS, [digits(tmp_path)], tmp_path / "a", CADENCE)
+    assert trained_flow(tmp_path / "a")[2] == 2
+
+
 def test_a_step_is_in_the_sessions_before_its_checkpoint_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
