@@ -73,6 +73,9 @@ PARTS = (
     ("alternatives", "Eq. 7 beside other regularizers, on the digits", "table.md"),
     ("faces32-inpainting", "Table 1: faces completed from their bottom quarter", "table.md"),
     ("faces32-sr", "Figure 3: super-resolution of faces by two factors", "table.md"),
+    ("srflow-flow", "The flow that is attacked below, trained by maximum likelihood", "table.md"),
+    ("srflow-crops", "Figure 7: four super-resolvers under I-FGSM, on squares of Set5, Set14 and BSD100", "table.md"),
+    ("srflow-full", "Figure 7: CARN-M under I-FGSM, on whole images", "table.md"),
     ("quality", "The quality metrics on real images", "table.md"),
 )
 """Folder under results/, title, and the file that holds its tables."""

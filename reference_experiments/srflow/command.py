@@ -100,6 +100,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from reference_experiments.runs import shell_command
+    from reference_experiments.srflow.flow_report import report
     from reference_experiments.srflow.settings import FLOWS
     from reference_experiments.srflow.training import train
 
@@ -111,4 +112,5 @@ def _train(options: argparse.Namespace) -> None:
         train(replace(preset.training, **given), data, folder, preset.cadence, options.device, shell_command())
     except (ValueError, OSError) as error:
         raise SystemExit(f"train-flow {options.preset}: {error}") from error
-    print(f"{folder}: done")
+    report(folder, folder)
+    print((folder / "table.md").read_text())

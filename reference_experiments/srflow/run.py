@@ -11,6 +11,7 @@ import torch
 from reference_experiments.runs import Record, write_atomically, write_json
 from reference_experiments.srflow.figures import figure7, sharpness_figure
 from reference_experiments.srflow.models import Subject
+from reference_experiments.srflow.outputs import outputs_figure
 from reference_experiments.srflow.presets import DRAWN, Run, drawn_images
 from reference_experiments.srflow.report import page
 from reference_experiments.srflow.study import Image, benchmark, planned, protocol, rows, work
@@ -60,7 +61,7 @@ def conduct(
         run: settings.
         subjects: the models, on the device.
         images: of :func:`images_of`.
-        folder: gets ``rows.json``, ``table.md``, ``figure7`` and ``sharpness`` (PNG and PDF).
+        folder: gets ``rows.json``, ``table.md``, ``figure7``, ``sharpness`` and ``outputs`` (PNG and PDF).
         record: begun when the work was.
         parts: gets a file for each model, image and alpha.
         convention: of the PSNRs in table and figures, see :data:`reference_experiments.srflow.attack.CONVENTIONS`.
@@ -81,6 +82,7 @@ def conduct(
     write_atomically(folder / "table.md", page(title, summary, how, made))
     figure7(folder / "figure7", summary)
     sharpness_figure(folder / "sharpness", summary)
+    outputs_figure(folder / "outputs", subjects, images, device, run.attack.seed)
     return True
 
 

@@ -16,12 +16,13 @@ from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.images.figures import save
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.runs import Record
-from reference_experiments.srflow import study
+from reference_experiments.srflow import flow_report, study
 from reference_experiments.srflow.attack import Attack
 from reference_experiments.srflow.bicubic import as_input, enlarged
 from reference_experiments.srflow.figures import figure7, sharpness_figure
 from reference_experiments.srflow.findings import concerns, explosions, findings
 from reference_experiments.srflow.models import Role, Subject
+from reference_experiments.srflow.outputs import outputs_figure, pictures
 from reference_experiments.srflow.presets import LEVELS, OFFICIAL, PRESETS, SETS, Run, drawn_images
 from reference_experiments.srflow.report import page
 from reference_experiments.srflow.run import changed, conduct, images_of
@@ -196,7 +197,8 @@ def test_the_smoke_preset_runs_by_its_command(tmp_path: Path, capsys: pytest.Cap
     main(["srflow", "--preset", "smoke", "--out", str(tmp_path / "out"), "--parts", str(tmp_path / "parts")])
     folder = tmp_path / "out" / "smoke"
     assert {path.name for path in folder.iterdir()} == {
-        "rows.json", "table.md", "figure7.png", "figure7.pdf", "sharpness.png", "sharpness.pdf",
+        "rows.json", "table.md", "figure7.png", "figure7.pdf", "sharpness.png", "sharpness.pdf", "outputs.png",
+        "outputs.pdf",
     }  # fmt: skip
     assert (folder / "table.md").read_text() in capsys.readouterr().out
     content = json.loads((folder / "rows.json").read_text())
@@ -245,6 +247,7 @@ def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path) -> None:
     flow = tmp_path / "flow"
     main(["train-flow", "smoke", "--steps", "1", "--heat", "0.5", "--data", str(tmp_path), "--out", str(flow)])
     assert json.loads((flow / "settings.json").read_text())["heat"] == 0.5
+    assert {"training.json", "table.md", "training.png"} <= {path.name for path in flow.iterdir()}
     arguments = ["--sets", "drawn", "--images", "1", "--alphas", "8", "--steps", "1", "--seeds", "2", "--seed", "3"]
     where = ["--out", str(tmp_path / "out"), "--parts", str(tmp_path / "parts"), "--checkpointing"]
     main(["srflow", "--models", "flow", "--flow", str(flow), *arguments, *where])
@@ -384,6 +387,75 @@ def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, mo
     assert points[:3] == [(1.0, 31.0), (1.0, 31.0), (0.5, pytest.approx(32.0667, abs=1e-3))]
     assert len(points) == 6  # what did not change has no point
     assert [label.get_text() for label in axes.texts] == ["1", "8"] * 3
+
+
+class Jumping:
+    """Outputs that belong to the seed; the second seed of an image explodes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def sample_z(self, y: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        return torch.rand(y.shape[0], 1, 1, 1, generator=generator)
+
+    def __call__(self, y: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == 2:
+            raise ExplodedInverse("gone")
+        return enlarged(y) * 0 + z
+
+
+def test_the_pictures_are_the_middles_of_inputs_outputs_and_source() -> None:
+    image = drawn_images(1, side=30)[0]
+    subjects = [bicubic(), Subject(Jumping(), "jumping", "flow", True, "w")]
+    shown = pictures(subjects, image)
+    assert list(shown) == ["input", "bicubic", "jumping, seed 0", "jumping, seed 1", "source"]
+    torch.testing.assert_close(shown["input"], image.pair.y[:, 3:27, 3:27])
+    torch.testing.assert_close(shown["source"], image.pair.x[:, 12:108, 12:108])
+    torch.testing.assert_close(shown["bicubic"], enlarged(shown["input"][None])[0])
+    assert shown["jumping, seed 0"].unique().numel() == 1
+    assert shown["jumping, seed 1"].isnan().all()
+    drawn = [pictures([Subject(Jumping(), "j", "flow", True, "w")], image, seed=s)["j, seed 0"] for s in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_the_pictures_have_a_row_for_the_first_image_of_each_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [Image(of_set, i, image.pair) for of_set in ("A", "B") for i, image in enumerate(drawn_images(2))]
+    kept: list[Any] = []
+    monkeypatch.setattr("reference_experiments.srflow.outputs.save", lambda figure, path: kept.append(figure))
+    outputs_figure(tmp_path / "outputs", [bicubic()], images)
+    panels = kept[0].axes
+    assert [axes.get_ylabel() for axes in panels] == ["A", "", "", "B", "", ""]
+    assert [axes.get_title() for axes in panels] == ["input", "bicubic", "source", "", "", ""]
+    first = images[0].pair.y.permute(1, 2, 0).numpy()
+    assert (panels[0].images[0].get_array() == first).all()
+    assert (panels[3].images[0].get_array() == first).all()
+
+
+def test_the_stored_training_says_what_became_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [
+        {"step": step, "validation_bits_per_pixel": bits, "exploded": 1.0, "lr_psnr": 40.0 + step, "diversity": 0.02,
+         "sharpness": 0.7, "sharpness_bicubic": 0.1, "psnr": 22.5}
+        for step, bits in ((2, -9.0), (4, -12.0))
+    ]  # fmt: skip
+    losses = [{"step": step, "bits_per_pixel": -float(step)} for step in (1, 2, 3, 4)]
+    session = {"command": "python -m it", "revision": "abc", "hardware": "a machine", "torch": "2", "first_step": 0,
+               "step": 4, "seconds": 1234.5}  # fmt: skip
+    content = {"steps": 4, "settings": {"batch": 2, "crop": 16}, "parameters": 1234, "sessions": [session] * 2,
+               "looks": looks}  # fmt: skip
+    text = flow_report.page(content)
+    assert "| -12.00 (4.00 bits per channel of 8 bits) | 44.0 | 0.020 | 0.70 | 0.10 | 22.50 | 1 of 8 |" in text
+    assert text.count("`python -m it`, at abc, a machine, torch 2, steps 0 to 4; 1,234 s") == 2
+    kept: list[Any] = []
+    monkeypatch.setattr(flow_report, "save", lambda figure, path: kept.append(figure))
+    flow_report.curves(tmp_path / "training", [*losses, *looks])
+    lines = [[tuple(map(tuple, line.get_xydata())) for line in axes.lines] for axes in kept[0].axes]
+    assert lines[0] == [((1, -1), (2, -2), (3, -3), (4, -4)), ((2, -9), (4, -12))]
+    assert lines[1] == [((2, 42), (4, 44))]
+    assert len(lines[3]) == 2
 
 
 def test_a_run_leaves_its_page(tmp_path: Path) -> None:
