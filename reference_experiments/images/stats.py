@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -80,9 +81,9 @@ class Stats:
         from PIL import Image
 
         pixels = (picture * 255).round().to(torch.uint8)
-        path = self.folder / "snapshots" / f"{step:08d}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path)
+        file = io.BytesIO()
+        Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(file, "PNG")
+        write_atomically(self.folder / "snapshots" / f"{step:08d}.png", file.getvalue())
         if self._tensorboard is not None:
             self._tensorboard.add_image("restorations", pixels, step)
         self._line({"step": step, **numbers})

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from reference_experiments.images.figures import save
+from reference_experiments.images.stats import read_stats
 from reference_experiments.runs import write_atomically, write_json
+from reference_experiments.srflow.look import N_SAMPLES
 from reference_experiments.srflow.training import trained_flow
 
 PANELS = {
@@ -33,8 +35,8 @@ def report(folder: Path, out: Path) -> None:
         FileNotFoundError: if there is no checkpoint.
     """
     G, _, steps = trained_flow(folder)
-    rows = [json.loads(line) for line in (folder / "stats.jsonl").read_text().splitlines()]
-    looks = [row for row in rows if "lr_psnr" in row]
+    rows = read_stats(folder)
+    looks = [row for row in rows if "validation_bits_per_pixel" in row]
     sessions = json.loads((folder / "sessions.json").read_text())
     content = {
         "settings": json.loads((folder / "settings.json").read_text()),
@@ -51,12 +53,13 @@ def report(folder: Path, out: Path) -> None:
 def page(content: Mapping[str, Any]) -> str:
     """Markdown: the last look, and how it came to be."""
     last, settings = content["looks"][-1], content["settings"]
-    bits = last["validation_bits_per_pixel"] / 3 + EIGHT_BITS
+    bits = last["validation_bits_per_pixel"]
+    shown = {"lr_psnr": 1, "diversity": 3, "sharpness": 2, "sharpness_bicubic": 2, "psnr": 2}
     cells = [
-        f"{last['validation_bits_per_pixel']:.2f} ({bits:.2f} bits per channel of 8 bits)", f"{last['lr_psnr']:.1f}",
-        f"{last['diversity']:.3f}", f"{last['sharpness']:.2f}", f"{last['sharpness_bicubic']:.2f}",
-        f"{last['psnr']:.2f}", f"{last['exploded']:.0f} of 8",
-    ]  # fmt: skip
+        f"{bits:.2f} ({bits / 3 + EIGHT_BITS:.2f} bits per channel of 8 bits)",
+        *(f"{last[name]:.{digits}f}" if name in last else "-" for name, digits in shown.items()),
+        f"{last['exploded']:.0f} of {N_SAMPLES}",
+    ]
     titles = ["bits per pixel", "LR-PSNR (dB)", "per-pixel std", "sharpness", "of bicubic", "PSNR (dB)", "exploded"]
     made = "; then ".join(made_by(session) for session in content["sessions"])
     return "\n".join([

@@ -448,10 +448,12 @@ def test_the_stored_training_says_what_became_of_it(tmp_path: Path, monkeypatch:
                "looks": looks}  # fmt: skip
     text = flow_report.page(content)
     assert "| -12.00 (4.00 bits per channel of 8 bits) | 44.0 | 0.020 | 0.70 | 0.10 | 22.50 | 1 of 8 |" in text
+    looks.append({"step": 5, "validation_bits_per_pixel": -3.0, "exploded": 8.0})
+    assert "(7.00 bits per channel of 8 bits) | - | - | - | - | - | 8 of 8 |" in flow_report.page(content)
     assert text.count("`python -m it`, at abc, a machine, torch 2, steps 0 to 4; 1,234 s") == 2
     kept: list[Any] = []
     monkeypatch.setattr(flow_report, "save", lambda figure, path: kept.append(figure))
-    flow_report.curves(tmp_path / "training", [*losses, *looks])
+    flow_report.curves(tmp_path / "training", [*losses, *looks[:2]])
     lines = [[tuple(map(tuple, line.get_xydata())) for line in axes.lines] for axes in kept[0].axes]
     assert lines[0] == [((1, -1), (2, -2), (3, -3), (4, -4)), ((2, -9), (4, -12))]
     assert lines[1] == [((2, 42), (4, 44))]
