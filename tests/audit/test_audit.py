@@ -41,6 +41,7 @@ from tests.audit.restorers import PROJECTOR, SHAPE, TAU, Counting, Posterior, Sc
 QUICK = AuditSettings(n_seeds=3, n_attacked=4, attack_seeds=2, k=2, radii=(), n_splits=4, n_examples=2)
 X = sources(14)
 EPS = 0.1
+BOTH: dict[str, Any] = {"paper": PAPER, "strong": EVALUATION}
 
 
 def quick(G: Any, data: Any = X, **more: Any) -> AuditReport:
@@ -237,8 +238,8 @@ def test_numbers_of_the_attacks(model: Counting, settings: AuditSettings) -> Non
     keys = SampleKeys(range(4), settings.seed)
     z = draw(model.sample_z, y, n_seeds, keys, first_seed=n_seeds)
     rows = y.repeat_interleave(n_seeds, 0)
-    for name, attack, radius in [("paper", PAPER, 1.0), *(("strong", EVALUATION, r) for r in settings.all_radii)]:
-        strong = sensitivity(model, y, radius * 0.4, n_seeds, attack=attack, generator=keys)
+    for name, radius in [("paper", 1.0), *(("strong", radius) for radius in settings.all_radii)]:
+        strong = sensitivity(model, y, radius * 0.4, n_seeds, attack=BOTH[name], generator=keys)
         with torch.no_grad():
             moved = model(rows + strong.delta.repeat_interleave(n_seeds, 0), z)
             values = psnr(model(rows, z), moved).view(-1, n_seeds).mean(1)
@@ -259,7 +260,7 @@ def test_numbers_of_the_attacks(model: Counting, settings: AuditSettings) -> Non
             assert sum(spread) / 4 == pytest.approx((change.mean() / variance).sqrt().item(), rel=1e-3)
             shares = (strong.trace[:31].cummax(0).values / strong.trace[:31].amax(0)).mean(1)
             assert found.trace == pytest.approx(shares.tolist(), rel=1e-2)
-    assert found.curve.eps == pytest.approx([0.4 * radius for radius in settings.all_radii])
+    assert found.curve.eps == pytest.approx([0.4 * radius for radius in (*settings.radii, 1.0)[::-1]])
     assert found.curve.ai_psnr == pytest.approx([20 * math.log10(2 / length) for length in found.curve.eps])
 
 

@@ -124,7 +124,9 @@ def test_a_module_in_a_closure_is_guarded_if_it_is_named() -> None:
     assert all(torch.equal(before[name], value) for name, value in G.state_dict().items())
     assert found.protocol["estimator"]["weights"]
     assert not quick(lambda y, z: G(y, z), sample_z=noise).protocol["estimator"]["weights"]
-    assert not torch.equal(before["norm.running_mean"], G.norm.running_mean)  # which this test would notice
+    assert not torch.equal(
+        before["norm.running_mean"], G.state_dict()["norm.running_mean"]
+    )  # which this test would notice
 
 
 def test_it_works_without_gradients_being_allowed(report: AuditReport) -> None:
@@ -187,7 +189,7 @@ class Twice(BlockAverageProjector):
 def other_weights() -> Counting:
     G = Counting()
     with torch.no_grad():
-        G.last.bias.add_(0.01)
+        G.last.weight.add_(0.01)
     return G
 
 
@@ -338,7 +340,12 @@ def test_the_protocol_says_what_was_done(report: AuditReport) -> None:
 
 def test_a_projector_alone_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(totals, "judge", lambda numbers, **more: seen.append(more["projector_residual_psnr"]) or ())
+
+    def judged(numbers: Any, *, projector_residual_psnr: float | None, **more: Any) -> tuple[()]:
+        seen.append(projector_residual_psnr)
+        return ()
+
+    monkeypatch.setattr(totals, "judge", judged)
     quick(PROJECTOR.pinv)
     quick(PROJECTOR.pinv, projector=Twice(2))
     quick(PROJECTOR.pinv, (PROJECTOR.D(X), X), projector=None)
@@ -445,6 +452,11 @@ def test_a_failure_under_attack_says_where() -> None:
 def test_wrong_settings(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         AuditSettings(**settings)
+
+
+def test_the_curve_has_eps_itself_once() -> None:
+    assert AuditSettings(radii=(0.5, 1.0, 2.0)).all_radii == (0.5, 1.0, 2.0)
+    assert AuditSettings(radii=(2.0,)).all_radii == (1.0, 2.0)
 
 
 def test_no_option_of_the_restorers_here_is_ignored() -> None:
