@@ -202,7 +202,7 @@ def outputs(model: Any, settings: AuditSettings, n: int = 14) -> tuple[Tensor, T
 
 
 @pytest.mark.usefixtures("short_attack")
-@pytest.mark.parametrize("settings", [QUICK, changed(n_seeds=5, seed=3)], ids=["quick", "others"])
+@pytest.mark.parametrize("settings", [QUICK, changed(n_seeds=5, seed=3, level=0.8)], ids=["quick", "others"])
 def test_numbers_of_the_outputs(model: Counting, settings: AuditSettings) -> None:
     found, (y, x_hat), n_seeds = quick(model, settings=settings), outputs(model, settings), settings.n_seeds
     image = x_hat[::n_seeds]
@@ -216,7 +216,7 @@ def test_numbers_of_the_outputs(model: Counting, settings: AuditSettings) -> Non
     }
     for name, values in expected.items():
         assert found.per_input[name] == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
-        interval = interval_of_mean(values)
+        interval = interval_of_mean(values, level=settings.level)
         number = found.numbers[name]
         assert (number.estimate, number.low, number.high) == pytest.approx(
             (interval.estimate, interval.low, interval.high), rel=1e-4
