@@ -41,6 +41,7 @@ from tests.audit.restorers import PROJECTOR, SHAPE, TAU, Counting, Posterior, Sc
 QUICK = AuditSettings(n_seeds=3, n_attacked=4, attack_seeds=2, k=2, radii=(), n_splits=4, n_examples=2)
 X = sources(14)
 EPS = 0.1
+BOTH: dict[str, Any] = {"paper": PAPER, "strong": EVALUATION}
 
 
 def quick(G: Any, data: Any = X, **more: Any) -> AuditReport:
@@ -175,6 +176,13 @@ def test_noise_that_is_drawn_inside() -> None:
 
 
 @pytest.mark.usefixtures("short_attack")
+def test_ranks_are_those_of_8_bits() -> None:
+    found = quick(lambda y, z: y + 1e-4 * z.square(), (X, X), projector=None, sample_z=noise)
+    assert found.stochastic
+    assert found.numbers["rank_deviation"].estimate < 0.3  # 1 if the source were below every output
+
+
+@pytest.mark.usefixtures("short_attack")
 def test_equal_images_have_infinite_psnr_and_are_counted() -> None:
     mask = torch.ones(SHAPE, dtype=torch.bool)
     mask[:, :, 0] = False
@@ -201,7 +209,7 @@ def outputs(model: Any, settings: AuditSettings, n: int = 14) -> tuple[Tensor, T
 
 
 @pytest.mark.usefixtures("short_attack")
-@pytest.mark.parametrize("settings", [QUICK, changed(n_seeds=5, seed=3)], ids=["quick", "others"])
+@pytest.mark.parametrize("settings", [QUICK, changed(n_seeds=5, seed=3, level=0.8)], ids=["quick", "others"])
 def test_numbers_of_the_outputs(model: Counting, settings: AuditSettings) -> None:
     found, (y, x_hat), n_seeds = quick(model, settings=settings), outputs(model, settings), settings.n_seeds
     image = x_hat[::n_seeds]
@@ -215,7 +223,7 @@ def test_numbers_of_the_outputs(model: Counting, settings: AuditSettings) -> Non
     }
     for name, values in expected.items():
         assert found.per_input[name] == pytest.approx(values.tolist(), rel=1e-4, abs=1e-6)
-        interval = interval_of_mean(values)
+        interval = interval_of_mean(values, level=settings.level)
         number = found.numbers[name]
         assert (number.estimate, number.low, number.high) == pytest.approx(
             (interval.estimate, interval.low, interval.high), rel=1e-4
@@ -237,8 +245,8 @@ def test_numbers_of_the_attacks(model: Counting, settings: AuditSettings) -> Non
     keys = SampleKeys(range(4), settings.seed)
     z = draw(model.sample_z, y, n_seeds, keys, first_seed=n_seeds)
     rows = y.repeat_interleave(n_seeds, 0)
-    for name, attack, radius in [("paper", PAPER, 1.0), *(("strong", EVALUATION, r) for r in settings.all_radii)]:
-        strong = sensitivity(model, y, radius * 0.4, n_seeds, attack=attack, generator=keys)
+    for name, radius in [("paper", 1.0), *(("strong", radius) for radius in settings.all_radii)]:
+        strong = sensitivity(model, y, radius * 0.4, n_seeds, attack=BOTH[name], generator=keys)
         with torch.no_grad():
             moved = model(rows + strong.delta.repeat_interleave(n_seeds, 0), z)
             values = psnr(model(rows, z), moved).view(-1, n_seeds).mean(1)
@@ -259,7 +267,7 @@ def test_numbers_of_the_attacks(model: Counting, settings: AuditSettings) -> Non
             assert sum(spread) / 4 == pytest.approx((change.mean() / variance).sqrt().item(), rel=1e-3)
             shares = (strong.trace[:31].cummax(0).values / strong.trace[:31].amax(0)).mean(1)
             assert found.trace == pytest.approx(shares.tolist(), rel=1e-2)
-    assert found.curve.eps == pytest.approx([0.4 * radius for radius in settings.all_radii])
+    assert found.curve.eps == pytest.approx([0.4 * radius for radius in (*settings.radii, 1.0)[::-1]])
     assert found.curve.ai_psnr == pytest.approx([20 * math.log10(2 / length) for length in found.curve.eps])
 
 

@@ -106,7 +106,7 @@ def test_everything_is_left_as_it_was_found() -> None:
     G.last.weight.requires_grad_(False)
     G.first.weight.grad = torch.ones_like(G.first.weight)
     before, state = copy.deepcopy(G.state_dict()), torch.get_rng_state()
-    found = quick(G)
+    found = quick(G, max_batch=4)  # two groups of inputs are attacked
     assert all(torch.equal(before[name], value) for name, value in G.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(layer.training for layer in G.modules())
@@ -124,7 +124,9 @@ def test_a_module_in_a_closure_is_guarded_if_it_is_named() -> None:
     assert all(torch.equal(before[name], value) for name, value in G.state_dict().items())
     assert found.protocol["estimator"]["weights"]
     assert not quick(lambda y, z: G(y, z), sample_z=noise).protocol["estimator"]["weights"]
-    assert not torch.equal(before["norm.running_mean"], G.norm.running_mean)  # which this test would notice
+    assert not torch.equal(
+        before["norm.running_mean"], G.state_dict()["norm.running_mean"]
+    )  # which this test would notice
 
 
 def test_it_works_without_gradients_being_allowed(report: AuditReport) -> None:
@@ -187,7 +189,7 @@ class Twice(BlockAverageProjector):
 def other_weights() -> Counting:
     G = Counting()
     with torch.no_grad():
-        G.last.bias.add_(0.01)
+        G.last.weight.add_(0.01)
     return G
 
 
@@ -259,7 +261,7 @@ def flagged(y: Tensor) -> Tensor:
 def test_the_worst_input_is_found_in_any_batch() -> None:
     x = 0.5 * X[:8]
     x[5, 0, 0, 0] = 1.0
-    found = quick(flagged, (x, x), projector=None, settings=changed(n_attacked=7), max_batch=2, eps=0.05)
+    found = quick(flagged, (x, x), projector=None, settings=changed(n_attacked=7), max_batch=4, eps=0.05)
     assert found.worst[0].number == 5
     assert len(found.worst) == 2
     shown = found.worst[0]
@@ -338,7 +340,12 @@ def test_the_protocol_says_what_was_done(report: AuditReport) -> None:
 
 def test_a_projector_alone_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr(totals, "judge", lambda numbers, **more: seen.append(more["projector_residual_psnr"]) or ())
+
+    def judged(numbers: Any, *, projector_residual_psnr: float | None, **more: Any) -> tuple[()]:
+        seen.append(projector_residual_psnr)
+        return ()
+
+    monkeypatch.setattr(totals, "judge", judged)
     quick(PROJECTOR.pinv)
     quick(PROJECTOR.pinv, projector=Twice(2))
     quick(PROJECTOR.pinv, (PROJECTOR.D(X), X), projector=None)
@@ -359,8 +366,8 @@ def test_progress_is_shown_if_it_is_wanted(capsys: pytest.CaptureFixture[str]) -
 # -- what a caller can get wrong ---------------------------------------------------------------------------------------
 
 
-def with_nan(y: Tensor) -> Tensor:
-    x_hat: Tensor = PROJECTOR.pinv(y)
+def with_nan(y: Tensor, z: Tensor) -> Tensor:
+    x_hat: Tensor = PROJECTOR.pinv(y) + 0.01 * z
     return torch.where(y[:, :, :1, :1] > 0.9, torch.nan, x_hat)
 
 
@@ -401,7 +408,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "extractor": ({"extractor": 3}, TypeError, "extractor must have a protocol"),
     "output shape": ({"G": lambda y: y}, ValueError, r"G's output must have the shape of one x, \(1, 4, 4\), got"),
     "output NaN": (
-        {"G": with_nan, "data": FLAGGED, "max_batch": 4},
+        {"G": with_nan, "sample_z": noise, "data": FLAGGED, "max_batch": 12},
         ValueError,
         "G's output must be finite, got NaN or infinity at input 9 of the data",
     ),
@@ -445,6 +452,11 @@ def test_a_failure_under_attack_says_where() -> None:
 def test_wrong_settings(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         AuditSettings(**settings)
+
+
+def test_the_curve_has_eps_itself_once() -> None:
+    assert AuditSettings(radii=(0.5, 1.0, 2.0)).all_radii == (0.5, 1.0, 2.0)
+    assert AuditSettings(radii=(2.0,)).all_radii == (1.0, 2.0)
 
 
 def test_no_option_of_the_restorers_here_is_ignored() -> None:

@@ -63,8 +63,8 @@ def audit(
             :func:`~stochrobust.eps_from_psnr`.
         projector: of the degradation, for the consistency; needed where the data are x alone.
         real: images in [0, 1] that quality is measured against, a tensor or batches; None: the x of the data.
-        extractor: of the features that quality is measured on; None: the pixels themselves. Grey images are given to
-            one of three channels as three equal ones.
+        extractor: of the features that quality is measured on; None: the pixels themselves, which do for small images
+            only. Grey images are given to one of three channels as three equal ones.
         sample_z: ``sample_z(y, generator) -> z``, where G has no such method.
         module: the module to leave as it was and to tell by its weights, where G is a closure over it.
         title: of the report; by default the name of G.
