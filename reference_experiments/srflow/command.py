@@ -90,9 +90,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="+", help="prepared sets (default: those of the preset)")
     for name in ("steps", "batch", "crop", "seed"):
         parser.add_argument(f"--{name}", type=int)
-    for name in ("lr", "noise", "max-norm", "heat"):
+    for name in ("lr", "noise", "y-noise", "max-norm", "heat"):
         parser.add_argument(f"--{name}", type=float)
     parser.add_argument("--data", type=Path, default=DATA, help=f"folder of the prepared sets (default: {DATA})")
+    parser.add_argument("--initial", type=Path, help="folder of a training whose weights this one begins with")
     parser.add_argument("--out", type=Path, help=f"folder of the training (default: {RUNS}/flow-PRESET)")
     parser.add_argument("--device", default="cpu")
     parser.set_defaults(run=_train)
@@ -109,7 +110,8 @@ def _train(options: argparse.Namespace) -> None:
     folder = options.out or RUNS / f"flow-{options.preset}"
     data = [options.data / name for name in options.sets or preset.data]
     try:
-        train(replace(preset.training, **given), data, folder, preset.cadence, options.device, shell_command())
+        settings = replace(preset.training, **given)
+        train(settings, data, folder, preset.cadence, options.device, shell_command(), options.initial)
     except (ValueError, OSError) as error:
         raise SystemExit(f"train-flow {options.preset}: {error}") from error
     report(folder, folder)

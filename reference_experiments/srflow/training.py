@@ -15,6 +15,7 @@ from reference_experiments.images import checkpoints
 from reference_experiments.images.checkpoints import Checkpoint, named, part
 from reference_experiments.images.claims import claim
 from reference_experiments.images.finite import finite_losses, finite_state
+from reference_experiments.images.restorer import weights_digest
 from reference_experiments.images.sessions import Sessions
 from reference_experiments.images.settings import Cadence
 from reference_experiments.images.stats import Stats
@@ -29,7 +30,7 @@ Losses = dict[str, Tensor]
 
 def train(
     settings: FlowTraining, data: Sequence[Path], folder: Path, cadence: Cadence,
-    device: torch.device | str = "cpu", command: str = "",
+    device: torch.device | str = "cpu", command: str = "", initial: Path | None = None,
 ) -> None:  # fmt: skip
     """Train, or go on with the training whose checkpoints are in ``folder``.
 
@@ -41,6 +42,7 @@ def train(
         cadence: how often each is written.
         device: to train on.
         command: that does this, for the record.
+        initial: folder of another training, whose latest weights this one begins with; None: weights drawn at random.
 
     Raises:
         ValueError: if the folder is of another training, or the latest checkpoint is damaged.
@@ -48,8 +50,9 @@ def train(
             checkpoint.
     """
     images = " ".join(open_set(of_set, "train").sha256 for of_set in data)
-    claim(folder, {**asdict(settings), "images": images})
     G, optimizer = untrained(settings, device)
+    begun = "" if initial is None else begin_with(G, initial)
+    claim(folder, {**asdict(settings), "images": images, "initial": begun})
     step = resume(G, optimizer, folder)
     sets = streams(data, "train", settings.batch, settings.seed + 1)
     examples = validation_pair(data, settings, N_EXAMPLES, device)
@@ -78,6 +81,20 @@ def untrained(settings: FlowTraining, device: torch.device | str) -> tuple[SRFlo
     return G, torch.optim.Adam(trainable(G), settings.lr, fused=True)
 
 
+def begin_with(G: SRFlow, folder: Path) -> str:
+    """Give G the weights of another training, and say which.
+
+    Raises:
+        FileNotFoundError: if it has no checkpoint.
+        ValueError: if its network is another one.
+    """
+    other, settings, _ = trained_flow(folder)
+    if other.config != G.config:
+        raise ValueError(f"initial must be a training of {G.config}, got one of {settings.network}")
+    G.load_state_dict(other.state_dict())
+    return weights_digest(other)
+
+
 def trainable(G: SRFlow) -> list[Tensor]:
     """What the likelihood depends on: three convolutions of the encoder have no part in it."""
     spare = [f"RRDB.{name}." for name in ("upconv2", "HRconv", "conv_last")]
@@ -87,6 +104,10 @@ def trainable(G: SRFlow) -> list[Tensor]:
 def one_step(G: SRFlow, optimizer: torch.optim.Optimizer, pair: Pair, settings: FlowTraining, step: int) -> Losses:
     """One step of Adam on the mean negative log-likelihood of a batch, in bits per pixel."""
     x, y = pair
+    if settings.y_noise:
+        generator = SampleKeys((), settings.seed).generator("y_noise", step, device=y.device)
+        std = settings.y_noise * torch.rand((len(y), 1, 1, 1), dtype=y.dtype, device=y.device, generator=generator)
+        y = y + std * torch.randn(y.shape, dtype=y.dtype, device=y.device, generator=generator)
     if settings.noise:
         generator = SampleKeys((), settings.seed).generator("noise", step, device=x.device)
         x = x + settings.noise * (torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=generator) - 0.5)

@@ -123,6 +123,44 @@ def test_noise_is_uniform_of_its_width_and_belongs_to_the_step(monkeypatch: pyte
     assert abs(added.mean()) < 0.02
 
 
+def test_noise_of_y_is_gaussian_of_a_width_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    encode = SRFlow.encode
+
+    def watched(self: SRFlow, x: Tensor, y: Tensor) -> Any:
+        seen.append(y)
+        return encode(self, x, y)
+
+    monkeypatch.setattr(SRFlow, "encode", watched)
+    given = pair(64)
+    for y_noise, step in ((0.0, 0), (0.1, 0), (0.1, 0), (0.1, 1)):
+        settings = replace(SETTINGS, y_noise=y_noise)
+        one_step(*untrained(settings, "cpu"), given, settings, step)
+    plain, noisy, again, later = seen
+    assert torch.equal(plain, given.y)
+    assert torch.equal(noisy, again)
+    assert not torch.equal(noisy, later)
+    widths = (noisy - given.y).flatten(1).std(1)
+    assert widths.min() < 0.01
+    assert 0.09 < widths.max() < 0.125
+    assert abs(widths.mean() - 0.05) < 0.01
+
+
+def test_a_training_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    data, cadence = [digits(tmp_path)], Cadence(1, 1, 1)
+    train(SETTINGS, data, tmp_path / "first", cadence)
+    still = replace(SETTINGS, lr=0.0, steps=1)
+    train(still, data, tmp_path / "second", cadence, initial=tmp_path / "first")
+    first, second = (trained_flow(tmp_path / name)[0].state_dict() for name in ("first", "second"))
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    with pytest.raises(ValueError, match="holds another training: initial="):
+        train(still, data, tmp_path / "second", cadence)
+    with pytest.raises(ValueError, match="initial must be a training of SRFlowConfig"):
+        other = replace(SETTINGS, network=replace(TINY, steps=2))
+        train(other, data, tmp_path / "third", cadence, initial=tmp_path / "first")
+    assert not (tmp_path / "third").exists()
+
+
 def test_the_gradient_is_scaled_down_to_its_limit_and_its_whole_norm_is_reported() -> None:
     given, norms, found = pair(), [], []
     for max_norm in (0.0, 1e-3):
@@ -228,7 +266,7 @@ def test_a_training_that_was_broken_off_goes_on_bit_for_bit(tmp_path: Path, monk
 
 CHANGED: dict[str, Any] = {
     "network": replace(TINY, steps=2), "steps": 4, "batch": 2, "crop": 8, "flip": False, "lr": 1e-3,
-    "milestones": (0.1,), "noise": 0.1, "max_norm": 0.1, "seed": 1,
+    "milestones": (0.1,), "noise": 0.1, "y_noise": 0.1, "max_norm": 0.1, "seed": 1,
 }  # fmt: skip
 
 
