@@ -155,8 +155,8 @@ def test_a_training_begins_with_the_weights_of_another(tmp_path: Path) -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     with pytest.raises(ValueError, match="holds another training: initial="):
         train(still, data, tmp_path / "second", cadence)
+    other = replace(SETTINGS, network=replace(TINY, steps=2))
     with pytest.raises(ValueError, match="initial must be a training of SRFlowConfig"):
-        other = replace(SETTINGS, network=replace(TINY, steps=2))
         train(other, data, tmp_path / "third", cadence, initial=tmp_path / "first")
     assert not (tmp_path / "third").exists()
 
