@@ -25,8 +25,7 @@ def pixels(seed: int, height: int = 4, width: int = 6) -> np.ndarray:
 
 def save(path: Path, array: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lossless = {"lossless": True} if path.suffix == ".webp" else {}
-    Image.fromarray(array).save(path, **lossless)
+    Image.fromarray(array).save(path, lossless=True)  # webp would lose something otherwise
 
 
 @pytest.fixture

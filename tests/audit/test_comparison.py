@@ -183,7 +183,7 @@ def test_the_estimator_may_differ_and_nothing_else() -> None:
 
 def test_all_that_differs_is_named() -> None:
     other = {"data": {"n": 5, "sha256": "cd"}, "settings": PROTOCOL["settings"], "estimator": {}}
-    with pytest.raises(ValueError, match="data.n: 4 against 5; data.sha256: ab against cd"):
+    with pytest.raises(ValueError, match=r"data.n: 4 against 5; data.sha256: ab against cd"):
         compare(report(), report(protocol=other))
 
 
