@@ -16,7 +16,7 @@ from stochrobust.audit.findings import NUMBERS, AuditNumber, Curve, Findings, Ve
 from stochrobust.audit.html import render
 from stochrobust.audit.html.bars import Span, bar, spans
 from stochrobust.audit.html.numerals import interval, quantity
-from stochrobust.audit.html.page import LEVELS, _template, summary
+from stochrobust.audit.html.page import LEVELS, summary
 from stochrobust.audit.report import AuditReport
 from tests.audit import synthetic
 from tests.audit.reading import Element, plain, read
@@ -263,11 +263,12 @@ def test_the_protocol_is_told_whole() -> None:
     assert {"0.25, 0.5, 2", "none"} <= set(shown)
 
 
-def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    _template.cache_clear()
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match=re.escape("pip install 'stochrobust[report]'")):
+@pytest.mark.parametrize("module", ["jinja2", "PIL"])
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=re.escape("pip install 'stochrobust[report]'")) as raised:
         render(REPORTS["bare"])
+    assert raised.value.name == module
 
 
 # -- bars --------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def render(report: Findings) -> str:
         The page, to be written as UTF-8.
 
     Raises:
-        ImportError: without the extra ``stochrobust[report]``.
+        ModuleNotFoundError: without the extra ``stochrobust[report]``.
 
     Example:
         >>> from stochrobust.audit.findings import Curve, Findings
@@ -42,6 +43,7 @@ def render(report: Findings) -> str:
         >>> "<title>A &amp; B" in render(report)
         True
     """
+    _require_extra()
     samples, top_spread = gallery.sample_plates(report.examples)
     worst, top_change = gallery.worst_plates(report.worst)
     return _template().render(
@@ -63,12 +65,19 @@ def render(report: Findings) -> str:
     )
 
 
+def _require_extra() -> None:
+    for module in ("jinja2", "PIL"):
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            advice = f"{error}: `pip install 'stochrobust[report]'` brings what the page needs"
+            raise ModuleNotFoundError(advice, name=error.name) from error
+
+
 @cache
 def _template() -> Template:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise ImportError(f"{error}; `pip install 'stochrobust[report]'` brings what the page needs") from error
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
 
