@@ -211,7 +211,11 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
         advice = "they vary by more than what y leaves open. Error bars from the seeds are too wide."
         yield Verdict("overdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
     elif UNDERDISPERSED <= spread.estimate <= OVERDISPERSED:
-        yield Verdict("calibrated", "good", f"{figures}, about as samples of the posterior do: their spread is honest.")
+        ranks = case.value("rank_deviation")
+        evenly = "" if ranks is None else f" (unevenness of the ranks of x among them: {ranks:.2g} of 1)"
+        yield Verdict(
+            "calibrated", "good", f"{figures}; samples of the posterior have 1: their spread is honest{evenly}."
+        )
 
 
 def _robust(case: Case) -> Iterator[Verdict]:
