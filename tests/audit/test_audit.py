@@ -176,6 +176,13 @@ def test_noise_that_is_drawn_inside() -> None:
 
 
 @pytest.mark.usefixtures("short_attack")
+def test_ranks_are_those_of_8_bits() -> None:
+    found = quick(lambda y, z: y + 1e-4 * z.square(), (X, X), projector=None, sample_z=noise)
+    assert found.stochastic
+    assert found.numbers["rank_deviation"].estimate < 0.3  # 1 if the source were below every output
+
+
+@pytest.mark.usefixtures("short_attack")
 def test_equal_images_have_infinite_psnr_and_are_counted() -> None:
     mask = torch.ones(SHAPE, dtype=torch.bool)
     mask[:, :, 0] = False

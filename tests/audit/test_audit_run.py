@@ -106,7 +106,7 @@ def test_everything_is_left_as_it_was_found() -> None:
     G.last.weight.requires_grad_(False)
     G.first.weight.grad = torch.ones_like(G.first.weight)
     before, state = copy.deepcopy(G.state_dict()), torch.get_rng_state()
-    found = quick(G)
+    found = quick(G, max_batch=4)  # two groups of inputs are attacked
     assert all(torch.equal(before[name], value) for name, value in G.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(layer.training for layer in G.modules())
@@ -261,7 +261,7 @@ def flagged(y: Tensor) -> Tensor:
 def test_the_worst_input_is_found_in_any_batch() -> None:
     x = 0.5 * X[:8]
     x[5, 0, 0, 0] = 1.0
-    found = quick(flagged, (x, x), projector=None, settings=changed(n_attacked=7), max_batch=2, eps=0.05)
+    found = quick(flagged, (x, x), projector=None, settings=changed(n_attacked=7), max_batch=4, eps=0.05)
     assert found.worst[0].number == 5
     assert len(found.worst) == 2
     shown = found.worst[0]
@@ -366,8 +366,8 @@ def test_progress_is_shown_if_it_is_wanted(capsys: pytest.CaptureFixture[str]) -
 # -- what a caller can get wrong ---------------------------------------------------------------------------------------
 
 
-def with_nan(y: Tensor) -> Tensor:
-    x_hat: Tensor = PROJECTOR.pinv(y)
+def with_nan(y: Tensor, z: Tensor) -> Tensor:
+    x_hat: Tensor = PROJECTOR.pinv(y) + 0.01 * z
     return torch.where(y[:, :, :1, :1] > 0.9, torch.nan, x_hat)
 
 
@@ -408,7 +408,7 @@ WRONG: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "extractor": ({"extractor": 3}, TypeError, "extractor must have a protocol"),
     "output shape": ({"G": lambda y: y}, ValueError, r"G's output must have the shape of one x, \(1, 4, 4\), got"),
     "output NaN": (
-        {"G": with_nan, "data": FLAGGED, "max_batch": 4},
+        {"G": with_nan, "sample_z": noise, "data": FLAGGED, "max_batch": 12},
         ValueError,
         "G's output must be finite, got NaN or infinity at input 9 of the data",
     ),

@@ -193,9 +193,9 @@ def _blur(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "blurred",
             "note",
-            f"{_robustness(case)} It is robust because it averages, and a blur is robust too: its outputs cover only "
-            f"{case.value('recall') or 0:.0%} of the real images (recall), and {seeds}. Right where the least error is "
-            "wanted; for outputs that look real as well, train for quality with robustness_loss and with seeds.",
+            f"{_robustness(case)} It seems robust because it averages, and a blur is robust too: its outputs cover "
+            f"only {case.value('recall') or 0:.0%} of the real images (recall), and {seeds}. Right where the least "
+            "error is wanted; for outputs that look real as well, train for quality with seeds and robustness_loss.",
         )
 
 
