@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from stochrobust.audit.findings import AuditNumber
 
 NO_BREAK = "\u00a0"
