@@ -125,7 +125,8 @@ def test_a_linear_restorer_is_as_robust_as_its_largest_gain(largest: float) -> N
 
 def test_change_over_spread_of_a_linear_restorer() -> None:
     settings = changed(n_seeds=16, n_attacked=14)
-    found = quick(Scaled(gains(3.0), sigma=0.2), (X, X), projector=None, sample_z=noise, settings=settings)
+    G = Scaled(gains(3.0), sigma=0.2)
+    found = quick(lambda y, z: G(y, z), (X, X), projector=None, sample_z=noise, settings=settings)
     assert found.stochastic
     assert found.numbers["change_over_spread"].estimate == pytest.approx(3 * EPS / 4 / 0.2, rel=0.05)
     assert found.numbers["amplification"].estimate == pytest.approx(3, rel=1e-3)

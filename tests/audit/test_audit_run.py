@@ -238,6 +238,20 @@ def test_what_comes_in_at_the_end_needs_nothing_new(one_file: Path, settings: Au
     assert files(one_file) == before
 
 
+def test_what_changes_in_a_later_batch_is_measured_again(tmp_path: Path) -> None:
+    other = X[:6].clone()
+    other[5] = other[5].roll(1)
+    for data in (X[:6], other):
+        found = quick(Counting(), (PROJECTOR.D(X[:6]), data), max_batch=3, cache=tmp_path)
+    assert len(files(tmp_path)) == 3
+    assert found.numbers == quick(Counting(), (PROJECTOR.D(X[:6]), other), max_batch=3).numbers
+
+
+def test_a_cache_made_with_real_images_serves_without(tmp_path: Path) -> None:
+    quick(Counting(), X[:6], real=sources(9), cache=tmp_path)
+    assert quick(Counting(), X[:6], cache=tmp_path).numbers == quick(Counting(), X[:6]).numbers
+
+
 def test_two_closures_are_told_apart(tmp_path: Path) -> None:
     found = [quick(lambda y, s=s: s * PROJECTOR.pinv(y), X[:6], cache=tmp_path) for s in (1.0, 0.9)]
     assert found[0].numbers != found[1].numbers
