@@ -1,0 +1,44 @@
+"""Formulas that a browser draws by itself: the LaTeX of a page as MathML, when the pages are built.
+
+No script, no font and no request is needed to show them.
+"""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+from xml.etree.ElementTree import tostring
+
+from latex2mathml.converter import convert_to_element
+
+# What pymdownx.arithmatex (generic) leaves in a page.
+FORMULA = re.compile(
+    r'<(?P<tag>span|div) class="arithmatex">(?:\\\((?P<inline>.+?)\\\)|\\\[(?P<block>.+?)\\\])</(?P=tag)>', re.DOTALL
+)
+
+
+def mathml(latex: str, display: str) -> str:
+    """A formula as a MathML element, its LaTeX in alttext, for those that cannot show MathML."""
+    element = convert_to_element(latex, display=display)
+    element.set("alttext", latex)
+    left = [text for text in element.itertext() if "\\" in text and text.strip() != "\\"]
+    if left:
+        raise ValueError(f"latex2mathml does not know {left} of the formula {latex!r}")
+    return tostring(element, encoding="unicode")
+
+
+def with_formulas(html: str) -> str:
+    """A page with each formula drawn."""
+
+    def drawn(match: re.Match[str]) -> str:
+        if match["inline"] is not None:
+            return mathml(unescape(match["inline"]).strip(), "inline")
+        return f'<div class="formula" tabindex="0">{mathml(unescape(match["block"]).strip(), "block")}</div>'
+
+    return FORMULA.sub(drawn, html)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Called by mkdocs for each page."""
+    return with_formulas(html)
