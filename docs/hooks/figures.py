@@ -1,4 +1,4 @@
-"""A matplotlib figure inside a page, when a tutorial is run by the build: one picture in the HTML, no file, no request."""
+"""A matplotlib figure inside a page, drawn by a tutorial when the pages are built: a picture in the HTML, no file."""
 
 from __future__ import annotations
 

@@ -6,11 +6,10 @@ No script, no font and no request is needed to show them.
 from __future__ import annotations
 
 import re
-from html import unescape
+from html import escape, unescape
 from typing import Any
-from xml.etree.ElementTree import tostring
 
-from latex2mathml.converter import convert_to_element
+from latex2mathml.converter import convert
 
 # What pymdownx.arithmatex (generic) leaves in a page.
 FORMULA = re.compile(
@@ -19,13 +18,11 @@ FORMULA = re.compile(
 
 
 def mathml(latex: str, display: str) -> str:
-    """A formula as a MathML element, its LaTeX in alttext, for those that cannot show MathML."""
-    element = convert_to_element(latex, display=display)
-    element.set("alttext", latex)
-    left = [text for text in element.itertext() if "\\" in text and text.strip() != "\\"]
-    if left:
-        raise ValueError(f"latex2mathml does not know {left} of the formula {latex!r}")
-    return tostring(element, encoding="unicode")
+    """A formula as MathML, its LaTeX in alttext for those that cannot show it."""
+    drawn = convert(latex, display=display)
+    if unknown := re.findall(r"\\[a-zA-Z]+", re.sub(r"<[^>]*>", " ", drawn)):
+        raise ValueError(f"latex2mathml does not know {unknown} of the formula {latex!r}")
+    return drawn.replace("<math ", f'<math alttext="{escape(latex)}" ', 1)
 
 
 def with_formulas(html: str) -> str:

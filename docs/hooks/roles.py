@@ -1,4 +1,4 @@
-"""The roles in docstrings (:func:`~stochrobust.psnr`) as links, where the reference has the name, and as code elsewhere."""
+"""The roles in docstrings, such as :func:`~stochrobust.psnr`, as links where the reference has the name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import griffe
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(?P<short>~?)(?P<target>[\w.]+)`")
 
 
-def public(target: str, names: set[str]) -> str | None:
-    """The dotted name under which the reference has a target, if it has it."""
-    name = target.rpartition(".")[2]
-    return f"stochrobust.{name}" if name in names else None
+def places(package: griffe.Module) -> dict[str, str]:
+    """Where the reference has each public name; a module of the same name hides that of `stochrobust.sensitivity`."""
+    found = {}
+    for name in map(str, package.exports or ()):
+        hidden = package.members.get(name)
+        own = hidden is not None and not hidden.is_alias and hidden.is_module and name in hidden.members
+        found[name] = f"{package.path}.{name}.{name}" if own else f"{package.path}.{name}"
+    return found
 
 
-def linked(text: str, names: set[str]) -> str:
+def linked(text: str, where: dict[str, str]) -> str:
     """A docstring with its roles as Markdown."""
 
     def link(match: re.Match[str]) -> str:
-        target = public(match["target"], names)
-        shown = match["target"].rpartition(".")[2] if match["short"] or target else match["target"].lstrip(".")
+        name = match["target"].rpartition(".")[2]
+        target = where.get(name)
+        shown = name if match["short"] or target else match["target"].lstrip(".")
         return f"[`{shown}`][{target}]" if target else f"`{shown}`"
 
     return ROLE.sub(link, text)
@@ -31,16 +36,15 @@ class Roles(griffe.Extension):
     """Rewrites every docstring before it is parsed."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Once the package is loaded, its public names are known."""
-        names = set(pkg.exports or ())
-        rewrite(pkg, {str(name) for name in names})
+        """Called by griffe when all of the package has been read."""
+        rewrite(pkg, places(pkg))
 
 
-def rewrite(item: griffe.Object | griffe.Alias, names: set[str]) -> None:
+def rewrite(item: griffe.Object | griffe.Alias, where: dict[str, str]) -> None:
     """The docstrings of a module or class, and of all below it."""
     if item.is_alias:
         return
     if item.docstring:
-        item.docstring.value = linked(item.docstring.value, names)
+        item.docstring.value = linked(item.docstring.value, where)
     for member in item.members.values():
-        rewrite(member, names)
+        rewrite(member, where)
