@@ -3,6 +3,10 @@
 from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
 from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
 from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
+from stochrobust.audit.findings import AuditNumber, Verdict
+from stochrobust.audit.report import AuditReport
+from stochrobust.audit.run import audit
+from stochrobust.audit.settings import AuditSettings
 from stochrobust.balls import L2, Linf
 from stochrobust.bracket import W2Bracket, w2_bracket
 from stochrobust.consistency import (
@@ -20,6 +24,7 @@ from stochrobust.hidden_noise import HiddenNoise
 from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
 from stochrobust.losses import RobustnessLoss, robustness_loss
 from stochrobust.measurement import AttackWarning
+from stochrobust.metrics.calibration import crps, rank_histogram, spread_error
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
@@ -62,6 +67,9 @@ __all__ = [
     "AdamAscent",
     "AttackEvidence",
     "AttackWarning",
+    "AuditNumber",
+    "AuditReport",
+    "AuditSettings",
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
@@ -92,11 +100,14 @@ __all__ = [
     "Sensitivity",
     "SeparableProjector",
     "SphereAscent",
+    "Verdict",
     "W2Bracket",
     "W2Sensitivity",
     "adversarial_input_psnr",
     "attack_evidence",
+    "audit",
     "consistency_psnr",
+    "crps",
     "density_coverage",
     "diversity_sensitive_loss",
     "eps_from_psnr",
@@ -115,6 +126,7 @@ __all__ = [
     "precision_recall",
     "psnr",
     "psnr_from_eps",
+    "rank_histogram",
     "realism",
     "robustness_loss",
     "robustness_psnr",
@@ -122,6 +134,7 @@ __all__ = [
     "sensitivity",
     "sliced_w2_squared",
     "spectral_penalty",
+    "spread_error",
     "std_reward_loss",
     "summarize_psnr",
     "w2_bracket",
