@@ -11,12 +11,12 @@ ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):`(?P<short>~?)(?P<target>
 
 
 def places(package: griffe.Module) -> dict[str, str]:
-    """Where the reference has each public name; a module of the same name hides that of `stochrobust.sensitivity`."""
+    """Where the reference has each public name: where it is imported from, if a module of the same name hides it."""
     found = {}
     for name in map(str, package.exports or ()):
-        hidden = package.members.get(name)
-        own = hidden is not None and not hidden.is_alias and hidden.is_module and name in hidden.members
-        found[name] = f"{package.path}.{name}.{name}" if own else f"{package.path}.{name}"
+        member = package.members.get(name)
+        hidden = member is not None and not member.is_alias and member.is_module
+        found[name] = package.imports[name] if hidden else f"{package.path}.{name}"
     return found
 
 
