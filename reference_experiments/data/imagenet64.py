@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from reference_experiments.data.arrays import Part, Pixels, Source
-from reference_experiments.data.files import as_published, fingerprint, opened
+from reference_experiments.data.files import as_published, fingerprint
+from stochrobust.audit.files import opened
 
 SIDE = 64
 FILES: dict[Part, list[str]] = {

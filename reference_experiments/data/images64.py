@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reference_experiments.data.files import opened
 from reference_experiments.data.pictures import Recipe, pictures
+from stochrobust.audit.files import opened
 
 FOLDER_VARIABLE = "STOCHROBUST_DATA"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reference_experiments.data.arrays import Pixels
-from reference_experiments.data.files import opened
+from stochrobust.audit.folder import opened_picture, read_pictures
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -39,32 +38,16 @@ class Recipe:
 
 def pictures(path: Path, names: list[str], recipe: Recipe) -> Iterator[Pixels]:
     """The images of those names in the folder or archive, each (3, H, W); a faulty one is an error with its name."""
-    first: tuple[str, tuple[int, ...]] | None = None
-    with opened(path) as files:
-        for name in names:
-            try:
-                image = decoded(files.read(name), recipe)
-            except Exception as error:  # a damaged image makes decoders raise nearly anything
-                raise ValueError(f"cannot use {name} in {path}: {error}") from error
-            first = first or (name, image.shape)
-            if image.shape != first[1]:
-                raise ValueError(
-                    f"{name} in {path} gives (channels, height, width) {image.shape}, and {first[0]} gave {first[1]}: "
-                    "the images of a set have one size; --resize or --crop makes one"
-                )
-            yield image
+    return read_pictures(path, names, lambda content: decoded(content, recipe), "--resize or --crop")
 
 
 def decoded(content: bytes, recipe: Recipe) -> Pixels:
     """A JPEG or PNG file's content as (3, H, W) RGB."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(content)) as image:
-        if recipe.size is not None and image.size != recipe.size:
-            raise ValueError(f"it is {image.size[0]} x {image.size[1]}, expected {recipe.size[0]} x {recipe.size[1]}")
-        if image.mode.startswith(("I", "F")):
-            raise ValueError(f"it has more than 8 bits per channel (mode {image.mode})")
-        picture = image.convert("RGB")
+    picture = opened_picture(content).convert("RGB")
+    if recipe.size is not None and picture.size != recipe.size:
+        raise ValueError(f"it is {picture.size[0]} x {picture.size[1]}, expected {recipe.size[0]} x {recipe.size[1]}")
     if recipe.resize is not None:
         picture = picture.resize((recipe.resize, recipe.resize), Image.Resampling.BILINEAR)
     pixels = np.asarray(picture).transpose(2, 0, 1)

@@ -32,3 +32,8 @@ def load_digits() -> Digits:
 def observed() -> Tensor:
     """(64,) bool: the bottom quarter, two rows, is known; the upper three quarters are missing (section 6.1.1)."""
     return torch.arange(N_PIXELS) >= N_PIXELS * 3 // 4
+
+
+def validation_images() -> Tensor:
+    """(500, 1, 8, 8) in [0, 1]: the validation digits as images."""
+    return load_digits().validation.unflatten(1, (1, SIDE, SIDE))

@@ -17,6 +17,7 @@ from reference_experiments.digits.data import load_digits
 from reference_experiments.digits.evaluation import COMPARED, Protocol, measure, realism
 from reference_experiments.digits.figures import render
 from reference_experiments.digits.findings import Row, sentences, summarize, table
+from reference_experiments.digits.restorers import save_weights
 from reference_experiments.digits.training import DigitTraining, build_estimator, train
 from reference_experiments.runs import Record, shell_command, write_atomically, write_json
 from stochrobust import Consistent
@@ -64,7 +65,7 @@ class Trained(NamedTuple):
 
 
 def main(preset: str, out: Path, seed: int) -> None:
-    """Run a preset and leave results.json, table.md and figure.png in a folder.
+    """Run a preset and leave results.json, table.md, figure.png and the models of the first training seed in a folder.
 
     Args:
         preset: a name in ``PRESETS``.
@@ -86,12 +87,14 @@ def main(preset: str, out: Path, seed: int) -> None:
     shown = {model.task.arm: model.estimator() for model in trained if model.task.seed == seed}
     figure = render(shown, digits.validation[:N_SHOWN], chosen.training.eps)
     found = sentences(rows)
+    for arm, G in shown.items():
+        save_weights(out / "models", arm, G.state_dict(), chosen.training)
     write_atomically(out / "figure.png", figure)
     write_atomically(out / "table.md", report(chosen, rows, real, found))
     write_json(
         out / "results.json", results(chosen, seed, trained, rows, real, found) | {"record": record.finished("cpu")}
     )
-    print(f"\n{report(chosen, rows, real, found)}\nTable, sentences, figure and record: {out}")
+    print(f"\n{report(chosen, rows, real, found)}\nTable, sentences, figure, models and record: {out}")
 
 
 def train_all(preset: Preset, seed: int) -> list[Trained]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +19,7 @@ from reference_experiments.networks.rrdb import SCALE, load_rrdbnet
 from reference_experiments.networks.srflow import load_srflow
 from reference_experiments.srflow.bicubic import Bicubic
 from reference_experiments.srflow.training import trained_flow
+from stochrobust.audit.factory import made_model
 from stochrobust.estimators import module_of, sampler_of
 
 Role = Literal["flow", "distortion", "GAN", "linear", "other"]
@@ -117,30 +116,10 @@ def subjects(specs: Iterable[str], device: torch.device | str = "cpu", *, checkp
 
 
 def _made(spec: str, device: torch.device | str) -> Callable[..., Tensor]:
-    """What the factory returns."""
-    place, _, attribute = spec.partition(":")
-    if not place or not attribute:
+    """What anybody's factory returns."""
+    if ":" not in spec:
         raise ValueError(f"model must be one of {', '.join(KNOWN)} or module:factory, got {spec!r}")
-    try:
-        factory: Any = import_module(place)
-        for part in attribute.split("."):
-            factory = getattr(factory, part)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model {spec!r} cannot be imported: {error}") from error
-    made = _called(factory, torch.device(device))
-    if not callable(made):
-        raise ValueError(f"model {spec!r}: the factory must return a callable G(y) or G(y, z), got {type(made)}")
-    model: Callable[..., Tensor] = made
-    return model
-
-
-def _called(factory: Any, device: torch.device) -> Any:
-    """By name, if it has a parameter named ``device``; as its first argument, if it must be given one; else without."""
-    parameters = inspect.signature(factory).parameters
-    if "device" in parameters and parameters["device"].kind is not inspect.Parameter.POSITIONAL_ONLY:
-        return factory(device=device)
-    needed = [p for p in parameters.values() if p.default is p.empty]
-    return factory(device) if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed) else factory()
+    return made_model(spec, device)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
 from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
 from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
+from stochrobust.audit.comparison import Comparison, compare
 from stochrobust.audit.findings import AuditNumber, Verdict
 from stochrobust.audit.report import AuditReport
 from stochrobust.audit.run import audit
@@ -72,6 +73,7 @@ __all__ = [
     "AuditSettings",
     "BlockAverageProjector",
     "CEMProjector",
+    "Comparison",
     "ConsistencyPSNR",
     "Consistent",
     "DenseSearch",
@@ -106,6 +108,7 @@ __all__ = [
     "adversarial_input_psnr",
     "attack_evidence",
     "audit",
+    "compare",
     "consistency_psnr",
     "crps",
     "density_coverage",
