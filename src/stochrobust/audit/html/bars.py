@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from stochrobust.audit.findings import NUMBERS, AuditNumber
 from stochrobust.audit.html.numerals import has_interval, number
 from stochrobust.audit.html.svg import element, round_step
-from stochrobust.audit.report import NUMBERS, AuditNumber
 
 SHARES = frozenset({"precision", "recall", "coverage", "rank_deviation"})
 # Where 1 means "as much as": as dense as the real images, a spread as large as the error, a change as large as delta.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from stochrobust.audit.findings import Example
 from stochrobust.audit.html import png
 from stochrobust.audit.html.numerals import number, quantity
-from stochrobust.audit.report import Example
 
 N_SAMPLES = 6  # outputs shown of one input
 N_SEEDS = 2  # seeds shown of one attacked input
@@ -106,7 +106,7 @@ def _seed_row(attacked: Tensor, clean: Tensor, of: str, top: float, seed: int | 
     rms = number(float(change.square().mean().sqrt()))
     which = "" if seed is None else f", seed {seed}"
     return (
-        _image(clean, f"output at y{which}", f"output at {of}{which}, before the attack"),
+        _image(clean, "output at y" if seed is None else f"at y{which}", f"output at {of}{which}, before the attack"),
         _image(attacked, "at y + δ", f"output at {of}{which}, under attack, root mean square change {rms}"),
         _map(change, top, "difference", f"size of the change of the output at {of}{which}"),
     )

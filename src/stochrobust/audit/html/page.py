@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from stochrobust import __version__
+from stochrobust.audit.findings import GROUPS, NUMBERS, AuditNumber, Findings, NumberInfo
 from stochrobust.audit.html import bars, gallery, numerals, plots, png
-from stochrobust.audit.report import GROUPS, NUMBERS, AuditNumber, AuditReport, NumberInfo
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -21,7 +23,7 @@ LEVELS = {"bad": "Problem", "note": "Note", "good": "Good"}
 N_LISTED = 32  # entries of a long list of the protocol
 
 
-def render(report: AuditReport) -> str:
+def render(report: Findings) -> str:
     """A report as one HTML file that holds all it shows: no script, no font or picture from elsewhere, no request.
 
     It follows the reader's light or dark scheme, fits a phone and prints. Equal reports give equal pages.
@@ -33,14 +35,15 @@ def render(report: AuditReport) -> str:
         The page, to be written as UTF-8.
 
     Raises:
-        ImportError: without the extra ``stochrobust[report]``.
+        ModuleNotFoundError: without the extra ``stochrobust[report]``.
 
     Example:
-        >>> from stochrobust.audit.report import AuditReport, Curve
-        >>> report = AuditReport("A & B", False, False, {}, {}, Curve((), (), (), ()), (), (), (), (), {})
+        >>> from stochrobust.audit.findings import Curve, Findings
+        >>> report = Findings("A & B", False, False, {}, {}, Curve((), (), (), ()), (), (), (), (), {})
         >>> "<title>A &amp; B" in render(report)
         True
     """
+    _require_extra()
     samples, top_spread = gallery.sample_plates(report.examples)
     worst, top_change = gallery.worst_plates(report.worst)
     return _template().render(
@@ -62,16 +65,24 @@ def render(report: AuditReport) -> str:
     )
 
 
+def _require_extra() -> None:
+    for module in ("jinja2", "PIL"):
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            advice = f"{error}: `pip install 'stochrobust[report]'` brings what the page needs"
+            raise ModuleNotFoundError(advice, name=error.name) from error
+
+
+@cache
 def _template() -> Template:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise ImportError(f"{error}; `pip install 'stochrobust[report]'` brings what the page needs") from error
+    from jinja2 import Environment, StrictUndefined
+
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(files(__package__).joinpath("report.html.jinja").read_text("utf-8"))
 
 
-def summary(report: AuditReport) -> str:
+def summary(report: Findings) -> str:
     """What was audited and what came out, in one sentence."""
     if report.stochastic:
         kind = "A stochastic estimator"
@@ -174,7 +185,7 @@ def _text(name: str, numbers: Mapping[str, AuditNumber]) -> str:
 # -- the rest ----------------------------------------------------------------------------------------------------------
 
 
-def _plots(report: AuditReport) -> dict[str, plots.Drawing | list[list[str]] | None]:
+def _plots(report: Findings) -> dict[str, plots.Drawing | list[list[str]] | None]:
     precision, recall = report.numbers.get("precision"), report.numbers.get("recall")
     return {
         "curve": plots.robustness_curve(report.curve),
@@ -223,5 +234,5 @@ def plain(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _any_reduced(report: AuditReport) -> bool:
+def _any_reduced(report: Findings) -> bool:
     return any(png.reduction(image) > 1 for e in (*report.examples, *report.worst) for image in (e.x, e.y))

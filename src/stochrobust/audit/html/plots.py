@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from stochrobust.audit.findings import AuditNumber, Curve
 from stochrobust.audit.html.numerals import counted, interval, number, percent, quantity
 from stochrobust.audit.html.svg import (
     BOTTOM,
@@ -23,7 +24,6 @@ from stochrobust.audit.html.svg import (
     padded,
     path,
 )
-from stochrobust.audit.report import AuditNumber, Curve
 
 
 class Drawing(NamedTuple):
@@ -105,16 +105,15 @@ def _cells(value: AuditNumber) -> tuple[str, str]:
 
 
 def convergence(trace: Sequence[float]) -> Drawing | None:
-    """The share of its final change that the attack had found after each gradient; None for fewer than two."""
+    """The share of its final change that the attack had found after 0, 1, ... gradients; None for fewer than one."""
     if len(trace) < 2 or not all(map(math.isfinite, trace)):
         return None
-    x = Scale(1, len(trace), LEFT, WIDTH - RIGHT)
+    x = Scale(0, len(trace) - 1, LEFT, WIDTH - RIGHT)
     y = Scale(0, max(1.0, *trace) * 1.04, HEIGHT - BOTTOM, TOP)
-    points = [(x(step), y(share)) for step, share in enumerate(trace, start=1)]
-    area = [(x.start, y.start), *points, (x.end, y.start)]
+    points = [(x(step), y(share)) for step, share in enumerate(trace)]
     parts = [
-        axes(x, y, "gradients", "share of the change at the end"),
-        path(area, "area attacked", closed=True),
+        axes(x, y, "gradients", "share of the squared change at the end"),
+        path([(x.start, y.start), *points, (x.end, y.start)], "area", closed=True),
         path(points, "line attacked"),
         element("circle", class_="mark attacked", cx=points[-1][0], cy=points[-1][1], r=4.0),
     ]
@@ -124,14 +123,12 @@ def convergence(trace: Sequence[float]) -> Drawing | None:
 
 def convergence_in_words(trace: Sequence[float]) -> str:
     """When the attack had found half of its change and most of it, and what its last tenth added."""
-    half, most = (
-        next(i for i, share in enumerate(trace, start=1) if share >= part)
-        for part in (0.5 * trace[-1], 0.95 * trace[-1])
-    )
-    late = trace[-1] - trace[-1 - max(1, len(trace) // 10)]
+    last = len(trace) - 1
+    half, most = (next(step for step, share in enumerate(trace) if share >= part * trace[-1]) for part in (0.5, 0.95))
+    late = max(0.0, 1 - trace[last - max(1, last // 10)] / trace[-1]) if trace[-1] else 0.0
     return (
-        f"Half of the final change was found after {counted(half, 'gradient')}, {percent(0.95)} after {most} of "
-        f"{len(trace)}; the last tenth of them added {percent(max(late, 0.0))}."
+        f"Half of the final squared change was found after {counted(half, 'gradient')}, {percent(0.95)} of it after "
+        f"{most} of {last}; the last tenth of them added {percent(late)}."
     )
 
 
