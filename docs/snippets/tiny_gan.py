@@ -33,7 +33,7 @@ class Generator(nn.Module):
 
 
 # --8<-- [start:training]
-def trained(weight, steps=600):
+def trained(weight, steps=900):
     torch.manual_seed(0)
     G = Consistent(Generator(), InpaintingProjector(known))
     layers = nn.Flatten(), nn.Linear(64, 128), nn.SiLU(), nn.Linear(128, 128), nn.SiLU(), nn.Linear(128, 1)
