@@ -6,7 +6,6 @@ import ast
 import inspect
 import itertools
 import re
-import textwrap
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -37,8 +36,11 @@ def sections(docstring: str | None) -> dict[str, str]:
 
 def described(text: str) -> dict[str, str]:
     """What a section says of each name, several of which may share a line."""
+    lines = text.strip("\n").splitlines()
+    indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
+    own = itertools.takewhile(lambda line: not line.strip() or line.startswith(" " * indent), lines)
     found = {}
-    for entry in re.split(r"\n(?=\S)", textwrap.dedent(text.strip("\n"))):
+    for entry in re.split(r"\n(?=\S)", "\n".join(line[indent:] for line in own)):
         names, colon, words = entry.partition(":")
         if colon:
             found |= dict.fromkeys((name.strip() for name in names.split(",")), words.strip())
@@ -54,7 +56,7 @@ def parameters(value: Callable[..., object]) -> dict[str, inspect.Parameter]:
 def raises(value: type) -> bool:
     """Whether making one may raise an error of its own."""
     makers = [vars(value).get(name) for name in ("__init__", "__post_init__", "__new__")]
-    written = [m for m in makers if inspect.isfunction(m) and not m.__code__.co_filename.startswith("<")]
+    written = [m for m in makers if inspect.isfunction(m) and m.__code__.co_filename == inspect.getfile(value)]
     texts = map(inspect.getsource, written)  # (a dataclass writes its __init__ itself)
     return any(re.search(r"\braise \w+Error|\bcheck_\w+\(", text) for text in texts)
 
@@ -62,7 +64,11 @@ def raises(value: type) -> bool:
 def lacking(name: str, value: Any) -> list[str]:
     """What a docstring leaves unsaid, in words."""
     said = sections(value.__doc__)
-    arguments = described(said.get("Args", "")) | described(said.get("Attributes", ""))
+    # (A dataclass has the fields of the one it is made from, which describes them.)
+    texts = [sections(own.__doc__) for own in (value.__mro__ if inspect.isclass(value) else (value,))]
+    arguments = {
+        k: v for text in texts for part in ("Args", "Attributes") for k, v in described(text.get(part, "")).items()
+    }
     wants = {"Example"} - ({"Example"} if name in EXAMPLELESS else set())
     if inspect.isfunction(value):
         wants |= {"Args", "Returns", "Raises"} | ({"Source"} - ({"Source"} if name in SOURCELESS else set()))
@@ -74,7 +80,9 @@ def lacking(name: str, value: Any) -> list[str]:
     for argument, parameter in parameters(value).items():
         if argument not in arguments:
             found.append(argument)
-        elif re.match(r"'?Tensor\b", str(parameter.annotation)) and not SHAPE.search(arguments[argument]):
+        elif re.fullmatch(r"(float \| )?Tensor( \| None)?", str(parameter.annotation)) and not SHAPE.search(
+            arguments[argument]
+        ):
             found.append(f"shape of {argument}")
     return found
 

@@ -22,7 +22,8 @@ class ConsistencyPSNR(NamedTuple):
     Example:
         >>> import torch
         >>> from stochrobust import BlockAverageProjector
-        >>> found = consistency_psnr(torch.full((1, 1, 2, 2), 0.1), torch.full((1, 1, 1, 1), 0.1), BlockAverageProjector(2))
+        >>> x_hat, y = torch.full((1, 1, 2, 2), 0.1), torch.full((1, 1, 1, 1), 0.1)
+        >>> found = consistency_psnr(x_hat, y, BlockAverageProjector(2))
         >>> round(found.rounded.item())  # 0.1 is 25.5 of 255
         54
     """
