@@ -27,7 +27,7 @@ class DensityCoverage:
     Example:
         >>> import torch
         >>> points = torch.tensor([[0.0], [1.0], [2.0]])
-        >>> density_coverage(real=points, generated=points[:1], k=1).covered
+        >>> density_coverage(real=points, generated=points[:2] / 2, k=1).covered
         tensor([ True,  True, False])
     """
 
