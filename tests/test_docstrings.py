@@ -39,7 +39,7 @@ def described(text: str) -> dict[str, str]:
     lines = text.strip("\n").splitlines()
     indent = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
     own = itertools.takewhile(lambda line: not line.strip() or line.startswith(" " * indent), lines)
-    found = {}
+    found: dict[str, str] = {}
     for entry in re.split(r"\n(?=\S)", "\n".join(line[indent:] for line in own)):
         names, colon, words = entry.partition(":")
         if colon:
