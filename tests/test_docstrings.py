@@ -65,7 +65,11 @@ def lacking(name: str, value: Any) -> list[str]:
     """What a docstring leaves unsaid, in words."""
     said = sections(value.__doc__)
     # (A dataclass has the fields of the one it is made from, which describes them.)
-    texts = [sections(own.__doc__) for own in (value.__mro__ if inspect.isclass(value) else (value,))]
+    texts = [
+        sections(own.__doc__)
+        for own in (inspect.getmro(value) if inspect.isclass(value) else (value,))
+        if own.__name__[0] != "_"
+    ]
     arguments = {
         k: v for text in texts for part in ("Args", "Attributes") for k, v in described(text.get(part, "")).items()
     }
