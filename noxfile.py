@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -113,6 +114,33 @@ def docs(session: nox.Session) -> None:
     session.install(TORCH, "-e", ".[docs]", "hypothesis", "pytest", "pytest-timeout")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
     session.run("pytest", "tests/test_site.py", "tests/test_site_hooks.py", env={"STOCHROBUST_SITE": "site"})
+
+
+def chromium(session: nox.Session) -> None:
+    """Sees to it that there is a browser, without which the tests marked `browser` skip."""
+    if any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))):
+        return
+    if not (shutil.which("apt-get") and os.geteuid() == 0):
+        session.error("needs Chromium or Chrome on the PATH")
+    session.run("apt-get", "update", external=True)
+    session.run("apt-get", "install", "--yes", "--no-install-recommends", "chromium", external=True)
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Tests the report's page in headless Chromium, which is installed where there is none (Debian, as root)."""
+    session.install(TORCH, "-e", ".[report]", "hypothesis", "pytest", "pytest-timeout")
+    chromium(session)
+    session.run("pytest", "src/stochrobust/audit/html", *sorted(map(str, Path("tests/audit").glob("test_*html*.py"))))
+    session.run("pytest", "tests/audit/test_report_in_browser.py", *session.posargs)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Draws the pictures of reports in docs/images anew, from audits of the demo's models (minutes)."""
+    session.install(TORCH, "-e", ".[experiments,report]")
+    chromium(session)
+    session.run("python", "-m", "tests.audit.screenshots", *session.posargs)
 
 
 @nox.session

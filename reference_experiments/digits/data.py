@@ -36,4 +36,4 @@ def observed() -> Tensor:
 
 def validation_images() -> Tensor:
     """(500, 1, 8, 8) in [0, 1]: the validation digits as images."""
-    return load_digits().validation.unflatten(1, (1, SIDE, SIDE))
+    return load_digits().validation.reshape(-1, 1, SIDE, SIDE)

@@ -36,7 +36,7 @@ class DigitRestorer(nn.Module):
     def forward(self, y: Tensor, *seeds: Tensor) -> Tensor:
         """The output of the estimator of flat digits, as images."""
         output: Tensor = self.G(y.flatten(1), *seeds)
-        return output.unflatten(1, (1, SIDE, SIDE))
+        return output.reshape(-1, 1, SIDE, SIDE)
 
 
 def save_weights(folder: Path, arm: Arm, weights: Mapping[str, Tensor], training: DigitTraining) -> None:

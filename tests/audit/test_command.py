@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -46,16 +47,20 @@ class Repeated(nn.Module):
 class Kept(nn.Module):
     """The input as the output: for inpainting."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
     def forward(self, y: Tensor) -> Tensor:
         return y
 
 
+def failing() -> nn.Module:
+    return nn.Conv2d(3, 1, 1)
+
+
 def images() -> Tensor:
     return torch.rand(6, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-
-
-def colours() -> Tensor:
-    return images().expand(6, 3, SIDE, SIDE)
 
 
 def found(level: str = "bad") -> AuditReport:
@@ -187,7 +192,7 @@ def test_features(asked: Callable[..., dict[str, Any]], monkeypatch: pytest.Monk
 def test_the_device_is_that_of_model_images_and_projector(asked: Callable[..., dict[str, Any]]) -> None:
     call = asked("--device", "meta", "--real", f"{HERE}:images")
     assert [batch.device.type for batch in (*call["data"], *call["real"])] == ["meta"] * 2
-    assert call["projector"].mask.device.type == "meta"
+    assert call["G"].unused.device.type == call["projector"].mask.device.type == "meta"
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -219,7 +224,8 @@ def test_what_is_written(
     assert html.read_text(encoding="utf-8") == "<p>é"
     assert AuditReport.from_json(data.read_text()) == found()
     assert markdown.read_text(encoding="utf-8") == found().to_markdown()
-    assert printed.out == 2 * found().to_markdown()
+    assert "## Protocol" in found().to_markdown()
+    assert printed.out == 2 * found().to_markdown().partition("\n## Protocol")[0]
     assert printed.err.splitlines() == [f"{path} written" for path in (data, markdown, html)]
 
 
@@ -257,7 +263,11 @@ def refused(capsys: pytest.CaptureFixture[str], change: dict[str, str | None]) -
     ("change", "message"),
     [
         ({"model": "nonsense"}, "model must be module:factory, got 'nonsense'"),
-        ({"model": f"{HERE}:Repeated"}, r"audit: G must|x_hat|must have the shape"),
+        (
+            {"model": f"{HERE}:failing"},
+            r"failing' fails at an input of \(1, 1, 8, 8\): RuntimeError: .* \(conv.py:\d+\)",
+        ),
+        ({"model": f"{HERE}:Repeated"}, "G's output must have the shape of one x, "),
         ({"--data": "nowhere"}, "nowhere does not exist"),
         ({"--data": None}, "required: --data"),
         ({"--task": None}, "--task or --inputs must be given"),
@@ -291,8 +301,8 @@ def test_a_missing_extra_is_named(
     missing: str, option: str, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
-    find = command.importlib.util.find_spec
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None if name == missing else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find(name))
     line = refused(capsys, {option: str(pictures / "r.html" if option == "--out" else pictures)})
     assert re.search("(jinja2|pillow) is not installed: pip install 'stochrobust.report.'", line)
 

@@ -122,7 +122,8 @@ def test_too_few_pairs_tell_nothing() -> None:
     ],
 )
 def test_more_is_better_worse_or_only_more(name: str, outcome: str, back: str) -> None:
-    a, b = report(**{name: [1, 2, 3]}), report(**{name: [2, 3.1, 4]})
+    inputs: list[dict[str, Any]] = [{name: [1, 2, 3]}, {name: [2, 3.1, 4]}]
+    a, b = (report(**of_one) for of_one in inputs)
     found = only(compare(a, b))
     assert (found.outcome, only(compare(b, a)).outcome) == (outcome, back)
     assert f"b is {outcome} by 1.03" in found.sentence

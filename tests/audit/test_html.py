@@ -161,7 +161,9 @@ def test_numbers_are_those_of_the_report(name: str, page: Element) -> None:
         assert shown.text == quantity(value.estimate, info.unit)
         assert "".join(e.text for e in row.all("span") if e.has("interval")) == interval(value, info.unit)
         assert row.children[-1].text == str(value.n)
-        assert (f"infinite for {value.n_infinite} of {value.n}\xa0inputs" in heading.text) == (value.n_infinite > 0)
+        share = "all" if value.n_infinite == value.n else str(value.n_infinite)
+        assert (f"infinite for {share} of {value.n}\xa0inputs" in heading.text) == (value.n_infinite > 0)
+        assert (", left out of the mean" in heading.text) == (0 < value.n_infinite < value.n)
         assert (", better high" in heading.text, ", better low" in heading.text) == (
             info.better == "high",
             info.better == "low",
@@ -198,9 +200,9 @@ def test_verdicts_come_first_with_their_level_as_a_word_and_as_a_sign() -> None:
         ({"stochastic": False, "takes_seeds": False, "numbers": {}, "verdicts": ()},
          "A deterministic estimator. No problem found."),
         ({"verdicts": (Verdict("a", "bad", ""), Verdict("b", "bad", ""), Verdict("c", "good", ""))},
-         "A stochastic estimator, audited on 500\xa0inputs. Problems: a and b."),
+         "A stochastic estimator, audited on 500\xa0inputs. Problems: a, b."),
         ({"verdicts": (Verdict("robust and diverse", "good", ""),)},
-         "A stochastic estimator, audited on 500\xa0inputs. No problem found; robust and diverse."),
+         "A stochastic estimator, audited on 500\xa0inputs. No problem found: robust and diverse."),
     ],
 )  # fmt: skip
 def test_the_summary(changed: dict[str, Any], sentence: str) -> None:

@@ -127,6 +127,11 @@ def test_little_variety_without_sensitivity_is_no_collapse() -> None:
     assert "its seeds hardly change them" in blurred[0].sentence
 
 
+def test_what_is_diverse_is_not_blurred() -> None:
+    found = judge(measured(gain=1.1, spread=0.3, error=0.3, recall=0.0), stochastic=True, takes_seeds=True)
+    assert names(found) == ["robust and diverse", "calibrated"]
+
+
 def test_too_much_variety() -> None:
     found = judge(measured(gain=1.1, spread=0.5, error=0.3), stochastic=True, takes_seeds=True)
     assert names(found) == ["overdispersed", "robust and diverse"]
@@ -185,8 +190,8 @@ def test_what_is_said_on_each_side_of_a_threshold(
 
 def test_without_the_attack_robustness_is_not_judged() -> None:
     assert judge({}, stochastic=False, takes_seeds=False) == ()
-    found = judge(numbers(spread_error=1.0, recall=0.1, amplification=math.nan), stochastic=True, takes_seeds=True)
-    assert names(found) == ["calibrated"]
+    unknown = numbers(spread_error=1.0, recall=0.1, amplification=math.nan, change_over_error=2.0)
+    assert names(judge(unknown, stochastic=True, takes_seeds=True)) == ["calibrated"]
 
 
 def test_a_weak_attack_earns_no_praise() -> None:

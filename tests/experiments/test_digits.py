@@ -11,10 +11,11 @@ import torch
 
 from reference_experiments.arms import ARMS, Arm
 from reference_experiments.digits.data import N_VALIDATION, load_digits, observed
-from reference_experiments.digits.demo import main
+from reference_experiments.digits.demo import PRESETS, main
 from reference_experiments.digits.evaluation import Protocol, measure, raw_pixel_frechet, realism, robustness, std_map
 from reference_experiments.digits.figures import model_panels
 from reference_experiments.digits.findings import Row, Statistic, sentences, summarize, table
+from reference_experiments.digits.restorers import load_restorer
 from reference_experiments.digits.training import DigitTraining, build_estimator, restore, train
 from stochrobust import InpaintingProjector, consistency_psnr
 
@@ -232,3 +233,10 @@ def test_the_demo_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (out / "table.md").read_text() in printed
     assert str(out) in printed
     assert all(sentence in printed for sentence in results["findings"])
+    y = some_inputs(5)
+    z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    for arm in ARMS:
+        again, kept = train(PRESETS["smoke"].training, arm, load_digits().train, 0), load_restorer(arm, out / "models")
+        seeds = (z,) if arm.stochastic else ()
+        images = kept(y.view(5, 1, 8, 8), *seeds)
+        torch.testing.assert_close(images.flatten(1), again(y, *seeds), rtol=0, atol=1e-4)

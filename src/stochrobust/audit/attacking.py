@@ -18,8 +18,8 @@ from stochrobust.metrics.psnr import adversarial_input_psnr, robustness_psnr
 from stochrobust.same_seed import working
 from stochrobust.sensitivity import Sensitivity, sensitivity
 
-STRONG = EVALUATION
-ATTACKS: dict[str, Method] = {"paper": PAPER, "strong": STRONG}
+ATTACKS: dict[str, Method] = {"paper": PAPER, "strong": EVALUATION}
+"""Both keep the trace of their ascent; the strong one keeps the best iterate."""
 BALL = L2()
 
 
@@ -76,7 +76,7 @@ def _of_group(plan: Plan, group: Batch) -> Attacked:
 
 
 def _of_strong(strong: Sensitivity, group: Batch) -> dict[str, Tensor]:
-    trace = strong.trace[: STRONG.steps + 1].cummax(0).values
+    trace = strong.trace[:-1].cummax(0).values  # without the mirror image of the best iterate
     return {
         "ai_psnr_strong": adversarial_input_psnr(group.y, strong.delta),
         "change": strong.value / group.x[0].numel(),

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         if error.name not in EXTRA:
             raise
         _fail(options, _missing(error.name))
-    except (ValueError, OSError, ImportError) as error:  # of what was given, not of this program: no traceback
+    except (ValueError, OSError) as error:  # of what was given, not of this program: no traceback
         _fail(options, str(error))
 
 
@@ -146,7 +146,10 @@ def _extractor(name: str, device: torch.device) -> FeatureExtractor | None:
     if name == "pixels":
         return None
     if name == "efficientnet":
-        return EfficientNetLite0Features().to(device)
+        try:
+            return EfficientNetLite0Features().to(device)
+        except ImportError as error:
+            raise ValueError(f"--features efficientnet: {error}") from error
     if kind == "inception":
         return InceptionFeatures("paper", weights=file or None).to(device)
     raise ValueError(f"--features must be pixels, efficientnet or inception=FILE, got {name!r}")
@@ -162,8 +165,9 @@ def _check_results(options: argparse.Namespace) -> None:
 
 
 def _write(options: argparse.Namespace, report: AuditReport) -> None:
-    markdown = report.to_markdown()
-    sys.stdout.write(markdown if markdown.endswith("\n") else f"{markdown}\n")
+    from stochrobust.audit.tables import to_markdown
+
+    sys.stdout.write(to_markdown(report, protocol=False))
     for path, content in (
         (options.json, report.to_json), (options.markdown, report.to_markdown), (options.out, report.to_html)
     ):  # fmt: skip

@@ -139,11 +139,11 @@ def compare(a: AuditReport, b: AuditReport) -> Comparison:
 
 def _check_alike(a: AuditReport, b: AuditReport) -> None:
     """Refuses reports that were not made alike."""
-    own = dict.fromkeys(OF_THE_ESTIMATOR)
-    lengths = [{name: len(values) for name, values in report.per_input.items()} for report in (a, b)]
-    shared = lengths[0].keys() & lengths[1].keys()
-    counts = [{name: of_report[name] for name in shared} for of_report in lengths]
-    differing = [*_differing(a.protocol | own, b.protocol | own), *_differing(*counts, "inputs")]
+    own, shared = dict.fromkeys(OF_THE_ESTIMATOR), a.per_input.keys() & b.per_input.keys()
+    of_a, of_b = (
+        report.protocol | own | {"inputs": {name: len(report.per_input[name]) for name in shared}} for report in (a, b)
+    )
+    differing = list(_differing(of_a, of_b))
     if differing:
         raise ValueError(
             "a and b must be audits with one protocol, that differ in the estimator alone; they differ in "

@@ -77,7 +77,7 @@ def _add_results(audit: argparse.ArgumentParser) -> None:
     results.add_argument("--title", help="of the report (default: the model)")
     results.add_argument("--out", type=Path, metavar="FILE.html", help="the report with its pictures")
     results.add_argument("--json", type=Path, metavar="FILE.json", help="for compare, and for programs")
-    results.add_argument("--markdown", type=Path, metavar="FILE.md", help="what is printed")
+    results.add_argument("--markdown", type=Path, metavar="FILE.md", help="what is printed, and the protocol")
     results.add_argument("--fail-on", choices=["bad"], help="exit with 1 if a verdict is bad")
 
 

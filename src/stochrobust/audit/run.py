@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust._arguments import check_count, check_real, describe
-from stochrobust.audit.attacking import of_attacks
+from stochrobust.audit.attacking import ATTACKS, of_attacks
 from stochrobust.audit.inputs import AT_ONCE, AuditData, Batch, Digest, is_whole, read, read_images
 from stochrobust.audit.measuring import of_outputs
 from stochrobust.audit.pictures import of_examples
@@ -63,8 +63,8 @@ def audit(
             :func:`~stochrobust.eps_from_psnr`.
         projector: of the degradation, for the consistency; needed where the data are x alone.
         real: images in [0, 1] that quality is measured against, a tensor or batches; None: the x of the data.
-        extractor: of the features that quality is measured on; None: the pixels themselves. Grey images are given to
-            one of three channels as three equal ones.
+        extractor: of the features that quality is measured on; None: the pixels themselves, which do for small images
+            only. Grey images are given to one of three channels as three equal ones.
         sample_z: ``sample_z(y, generator) -> z``, where G has no such method.
         module: the module to leave as it was and to tell by its weights, where G is a closure over it.
         title: of the report; by default the name of G.
@@ -97,7 +97,7 @@ def audit(
     _check(G, title, settings, projector, progress)
     check_real("eps", eps, minimum=0.0, open_minimum=True)
     rows = None if max_batch is None else check_count("max_batch", max_batch)
-    device = _device_of(module or module_of(G))
+    store, device = Store(cache), _device_of(module or module_of(G))
     with torch.no_grad(), autograd_possible():
         batches = read(data, projector, rows, device)
         first = next(batches)
@@ -106,8 +106,7 @@ def audit(
             rows or (AT_ONCE if is_whole(data) else len(first)), projector, sample_z, module,
         )  # fmt: skip
         plan = replace(plan, stochastic=plan.is_stochastic(first))
-        store, totals = Store(cache), Totals(plan, first)
-        identity = plan.identity(first) if cache is not None else {}
+        totals, identity = Totals(plan, first), plan.identity(first) if cache is not None else {}
         for batch in _shown(itertools.chain([first], batches), progress, data, plan.max_batch):
             totals.add(batch, store.recall(identity | _key(batch, real), lambda: _measured(plan, batch, real)))  # noqa: B023 (called at once)
         reals = None if real is None else _features_of(real, plan, store, rows, device)
@@ -149,7 +148,8 @@ def _moved_features(images: Tensor, plan: Plan, device: torch.device | None) -> 
 
 def _key(batch: Batch, real: object) -> dict[str, Any]:
     """What tells a batch from others, and what is asked of it besides the plan."""
-    return {"first": batch.first, "pixels": Digest.of(batch.y) + Digest.of(batch.x), "real": real is None}
+    pixels, attacks = Digest.of(batch.y) + Digest.of(batch.x), {name: repr(attack) for name, attack in ATTACKS.items()}
+    return {"first": batch.first, "pixels": pixels, "attacks": attacks, "real": real is None}
 
 
 def _kept(values: Tensor) -> Tensor:

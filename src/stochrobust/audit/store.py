@@ -37,10 +37,15 @@ class Store:
 
     Args:
         folder: made if it is not there.
+
+    Raises:
+        ValueError: if it is a file.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self.folder = None if folder is None else Path(folder)
+        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"cache must be a folder, got a file: {self.folder}")
 
     def recall(self, key: dict[str, Any], measure: Callable[[], Measured]) -> Measured:
         """What was measured under this key; measured now where there is no file, or a damaged one.

@@ -96,5 +96,5 @@ def told_once(sentences: Iterable[str]) -> tuple[str, ...]:
     """Sentences that differ in more than their figures; the first of each kind."""
     kinds: dict[str, str] = {}
     for sentence in sentences:
-        kinds.setdefault(re.sub(r"[\d.e+-]+", "#", sentence), sentence)
+        kinds.setdefault(re.sub(r"\d[\d.e+-]*", "#", sentence), sentence)
     return tuple(kinds.values())

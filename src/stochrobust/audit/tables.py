@@ -56,8 +56,8 @@ def from_json(text: str) -> dict[str, Any]:
         raise ValueError(f"text must be what AuditReport.to_json wrote, got something else: {error!r}") from error
 
 
-def to_markdown(findings: Findings) -> str:
-    """Verdicts, a table of the numbers for each group, the curve, the concerns and the protocol."""
+def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
+    """Verdicts, a table of the numbers for each group, the curve, the concerns and, if wanted, the protocol."""
     parts = [f"# Audit{': ' * bool(findings.title)}{findings.title}"]
     parts.append("\n".join(f"- **{v.name}** ({WORDS[v.level]}): {v.sentence}" for v in findings.verdicts))
     for group, infos in GROUPS.items():
@@ -74,8 +74,8 @@ def to_markdown(findings: Findings) -> str:
     parts.append(_section("Robustness over the size of the attack", header, rows))
     if findings.concerns:
         parts.append("## Doubts\n\n" + "\n".join(f"- {sentence}" for sentence in findings.concerns))
-    protocol = json.dumps(_written(findings.protocol), indent=1)
-    parts.append(f"## Protocol\n\n```json\n{protocol}\n```")
+    if protocol:
+        parts.append(f"## Protocol\n\n```json\n{json.dumps(_written(findings.protocol), indent=1)}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

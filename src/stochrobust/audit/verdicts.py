@@ -193,9 +193,9 @@ def _blur(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "blurred",
             "note",
-            f"{_robustness(case)} It is robust because it averages, and a blur is robust too: its outputs cover only "
-            f"{case.value('recall') or 0:.0%} of the real images (recall), and {seeds}. Right where the least error is "
-            "wanted; for outputs that look real as well, train for quality with robustness_loss and with seeds.",
+            f"{_robustness(case)} It seems robust because it averages, and a blur is robust too: its outputs cover "
+            f"only {case.value('recall') or 0:.0%} of the real images (recall), and {seeds}. Right where the least "
+            "error is wanted; for outputs that look real as well, train for quality with seeds and robustness_loss.",
         )
 
 
@@ -211,7 +211,11 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
         advice = "they vary by more than what y leaves open. Error bars from the seeds are too wide."
         yield Verdict("overdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
     elif UNDERDISPERSED <= spread.estimate <= OVERDISPERSED:
-        yield Verdict("calibrated", "good", f"{figures}, about as samples of the posterior do: their spread is honest.")
+        ranks = case.value("rank_deviation")
+        evenly = "" if ranks is None else f" (unevenness of the ranks of x among them: {ranks:.2g} of 1)"
+        yield Verdict(
+            "calibrated", "good", f"{figures}; samples of the posterior have 1: their spread is honest{evenly}."
+        )
 
 
 def _robust(case: Case) -> Iterator[Verdict]:

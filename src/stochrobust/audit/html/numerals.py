@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from stochrobust.audit.findings import AuditNumber
 
@@ -49,15 +48,14 @@ def quantity(value: float, unit: str = "") -> str:
 
 
 def interval(value: AuditNumber, unit: str = "") -> str:
-    """The ends of an interval, empty where the number has none.
+    """The ends of an interval, empty where the number has none or it is too narrow to be seen in the digits shown.
 
     Example:
         >>> interval(AuditNumber(0.77, 0.75, 0.79, 500)), interval(AuditNumber(0.77, 0.77, 0.77, 500))
         ('0.750 to 0.790', '')
     """
-    if not has_interval(value):
-        return ""
-    return f"{number(value.low, unit)} to {number(value.high, unit)}"
+    low, high = number(value.low, unit), number(value.high, unit)
+    return f"{low} to {high}" if has_interval(value) and low != high else ""
 
 
 def has_interval(value: AuditNumber) -> bool:
@@ -77,16 +75,6 @@ def percent(value: float) -> str:
     if 0 < value < 0.001:
         return f"under 0.1{NO_BREAK}%"
     return f"{100 * value:.{0 if value >= 0.0995 or value == 0 else 1}f}{NO_BREAK}%"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them.
-
-    Example:
-        >>> listed(["a"]), listed(["a", "b", "c"])
-        ('a', 'a, b and c')
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def counted(count: int, noun: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -95,9 +94,9 @@ def summary(report: Findings) -> str:
     bad = [verdict.name for verdict in report.verdicts if verdict.level == "bad"]
     good = [verdict.name for verdict in report.verdicts if verdict.level == "good"]
     if bad:
-        found = f"{'Problem' if len(bad) == 1 else 'Problems'}: {numerals.listed(bad)}"
+        found = f"{'Problem' if len(bad) == 1 else 'Problems'}: {', '.join(bad)}"
     else:
-        found = "No problem found" + (f"; {numerals.listed(good)}" if good else "")
+        found = "No problem found" + (f": {', '.join(good)}" if good else "")
     return f"{kind}{audited}. {found}."
 
 
@@ -140,18 +139,23 @@ def lines(infos: Mapping[str, NumberInfo], numbers: Mapping[str, AuditNumber]) -
     spans = bars.spans(measured)
     for name, value in measured.items():
         info = infos[name]
-        left_out = (
-            f"infinite for {value.n_infinite} of {numerals.counted(value.n, 'input')}" if value.n_infinite else ""
-        )
         yield Line(
             name=name,
             info=info,
             value=value,
             text=numerals.quantity(value.estimate, info.unit),
             interval=numerals.interval(value, info.unit),
-            left_out=left_out + (", left out of the mean" if left_out and math.isfinite(value.estimate) else ""),
+            left_out=_left_out(value),
             bar=bars.bar(name, value, spans[name]),
         )
+
+
+def _left_out(value: AuditNumber) -> str:
+    if not value.n_infinite:
+        return ""
+    if value.n_infinite == value.n:
+        return f"infinite for all of {numerals.counted(value.n, 'input')}"
+    return f"infinite for {value.n_infinite} of {numerals.counted(value.n, 'input')}, left out of the mean"
 
 
 # Number on top -> label, and the numbers beside it with their words.
@@ -226,7 +230,7 @@ def plain(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, list | tuple):
         more = f", … ({len(value)} in all)" if len(value) > N_LISTED else ""

@@ -85,7 +85,7 @@ def tick_label(value: float) -> str:
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, *, x_ticks: Sequence[float] | None = None) -> Markup:
     """Grid lines, tick labels and the titles of two axes."""
     parts = []
-    for value in y.ticks(4):
+    for value in y.ticks():
         parts.append(element("line", class_="grid", x1=x.start, x2=x.end, y1=y(value), y2=y(value)))
         parts.append(
             element("text", tick_label(value), class_="tick", x=x.start - 6, y=y(value) + 4, text_anchor="end")
