@@ -107,9 +107,13 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Builds the pages into site/; a broken link or reference is an error. It reads the source, and imports nothing."""
-    session.install(*nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["docs"])
+    """Builds the pages into site/, running their tutorials, and examines what was built: links, requests, the look.
+
+    A page is looked at in headless Chromium where there is one. A broken link or reference is an error.
+    """
+    session.install(TORCH, "-e", ".[docs]", "hypothesis", "pytest", "pytest-timeout")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "tests/test_site.py", "tests/test_site_hooks.py", env={"STOCHROBUST_SITE": "site"})
 
 
 def chromium(session: nox.Session) -> None:

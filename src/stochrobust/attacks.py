@@ -29,6 +29,9 @@ class AdamAscent:
         keep: the ``"last"`` iterate, as in the paper, or the ``"best"`` one.
         start: a random point of the ``"ball"`` or its ``"sphere"``; ``"zero"`` only with ``reference=``.
 
+    Raises:
+        TypeError, ValueError: naming the setting.
+
     Example:
         >>> AdamAscent(steps=4, lr=1e-4)  # the paper's toy
         AdamAscent(steps=4, lr=0.0001, betas=(0.9, 0.999), restarts=1, keep='last', start='ball')
@@ -77,6 +80,9 @@ class PGD:
         keep: the ``"best"`` iterate or the ``"last"``.
         start: a random point of the ``"ball"`` or its ``"sphere"``; ``"zero"`` only with ``reference=``.
 
+    Raises:
+        TypeError, ValueError: naming the setting.
+
     Example:
         >>> PGD(steps=20, step=0.5).restarts
         1
@@ -111,6 +117,9 @@ class SphereAscent:
         restarts: starts; the best one counts.
         keep: the ``"best"`` iterate or the ``"last"``.
         start: a random point of the ``"sphere"`` or the ``"ball"``; ``"zero"`` only with ``reference=``.
+
+    Raises:
+        TypeError, ValueError: naming the setting.
 
     Example:
         >>> SphereAscent(steps=30, restarts=2).keep

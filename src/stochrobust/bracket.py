@@ -25,6 +25,13 @@ class W2Bracket:
     Attributes:
         lower: (B,) float64, the value of potentials that no cost falls below.
         upper: (B,) float64, the cost of a transport plan.
+
+    Example:
+        >>> import torch
+        >>> points = torch.rand(1, 20, 2, generator=torch.Generator().manual_seed(0))
+        >>> bounds = w2_bracket(points, points + 1)
+        >>> bool(bounds.lower <= 2.0001), bool(bounds.upper >= 1.9999)
+        (True, True)
     """
 
     lower: Tensor

@@ -40,6 +40,12 @@ class AttackEvidence:
             a linear G, no bound for others; NaN in other balls than the whole L2 ball, and where G cannot be
             differentiated twice.
         masked: (B,) whether a search without G's gradient at y found over 5 % more than the attack did.
+
+    Example:
+        >>> import torch
+        >>> evidence = attack_evidence(lambda y: 3 * y, torch.zeros(2, 2), eps=0.1, trials=20)
+        >>> evidence.masked.tolist(), round(evidence.linearised[0].item(), 4)
+        ([False, False], 0.09)
     """
 
     value: Tensor

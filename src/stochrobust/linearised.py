@@ -29,6 +29,12 @@ class LinearisedSensitivity:
         value: (B,) ``eps^2 theta``, with ``theta <= lambda_max(H)`` the largest Ritz value.
         residual: (B,) ``eps^2 ||H v - theta v||``: an eigenvalue of ``eps^2 H`` lies within it of ``value``.
         delta: (B, ...) ``eps v``, the direction it belongs to; its sign is arbitrary.
+
+    Example:
+        >>> import torch
+        >>> found = linearised_sensitivity(lambda y: 3 * y, torch.zeros(1, 2), eps=0.1)
+        >>> round(found.value.item(), 4), round(found.delta.norm().item(), 4)
+        (0.09, 0.1)
     """
 
     value: Tensor

@@ -129,6 +129,9 @@ class RobustnessLoss(nn.Module):
     Args:
         eps, n_seeds, sample_z, attack, ball, reduction, max_batch, norm_statistics: as in :func:`robustness_loss`.
 
+    Raises:
+        ValueError: if ``reduction`` or ``norm_statistics`` is none of those there are; all else is checked when called.
+
     Example:
         >>> import torch
         >>> loss = RobustnessLoss(eps=0.1, n_seeds=1)

@@ -18,7 +18,17 @@ NEARLY_RANDOM = 0.99  # of a random direction's value: an attack that finds less
 
 
 class AttackWarning(UserWarning):
-    """A measured value that says less than it seems to: see the message."""
+    """A measured value that says less than it seems to: see the message.
+
+    Example:
+        >>> import warnings
+        >>> import torch
+        >>> from stochrobust import sensitivity
+        >>> with warnings.catch_warnings(record=True, action="always") as caught:
+        ...     found = sensitivity(lambda y: torch.ones_like(y), torch.zeros(1, 2), eps=0.1)
+        >>> caught[0].category.__name__
+        'AttackWarning'
+    """
 
 
 def prepare(

@@ -27,6 +27,9 @@ class RandomSearch:
         steps: trials per restart, one pass of G each.
         restarts: starts on the sphere; the best one counts.
 
+    Raises:
+        TypeError, ValueError: naming the setting.
+
     Example:
         >>> RandomSearch(steps=500).restarts
         1
@@ -69,6 +72,9 @@ class DenseSearch:
 
     Args:
         points: per axis, from -eps to eps, at least 2; G is called ``points ** elements`` times.
+
+    Raises:
+        TypeError, ValueError: if ``points`` is no such number; in a search, if y has more than three elements.
 
     Example:
         >>> import torch

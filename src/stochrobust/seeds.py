@@ -83,6 +83,9 @@ class SampleKeys:
         sample_ids: one integer per sample of the batch, its identity in the data set.
         run_seed: an integer; another one gives other random numbers.
 
+    Raises:
+        ValueError: when used for a batch of another number of samples.
+
     Example:
         >>> import torch
         >>> sample_z = lambda y, generator: torch.randn(len(y), 2, generator=generator)

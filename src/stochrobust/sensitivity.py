@@ -49,6 +49,12 @@ class Sensitivity:
         gain: (B,) ``||change|| / ||delta||_2``; NaN where delta is zero.
         spread: (B,) the outputs' variance at y, summed over elements; NaN for one seed.
         concerns: why the value may say less than it seems to, in sentences; each is an :class:`AttackWarning` too.
+
+    Example:
+        >>> import torch
+        >>> found = sensitivity(lambda y: 3 * y, torch.zeros(1, 2), eps=0.1)
+        >>> round(found.gain.item(), 4), found.at_boundary.item(), found.concerns
+        (3.0, True, ())
     """
 
     value: Tensor
@@ -176,6 +182,9 @@ def mean_sensitivity(G: Estimator, y: Tensor, eps: float | Tensor, n_seeds: int 
 
     Returns:
         A scalar, squared, without gradient.
+
+    Raises:
+        TypeError, ValueError: as :func:`sensitivity`.
 
     Example:
         >>> import torch

@@ -38,6 +38,13 @@ class W2Sensitivity:
         stalled: (B,) True where both ascents' gradients vanished.
         n_seeds: S; W2 of S points is biased upwards as an estimate of Eq. 4.
         concerns: as in :class:`~stochrobust.Sensitivity`.
+
+    Example:
+        >>> import torch
+        >>> sample_z = lambda y, generator: torch.randn(y.shape, generator=generator)
+        >>> found = w2_sensitivity(lambda y, z: 2 * y + z, torch.zeros(1, 2), 0.1, 4, sample_z=sample_z)
+        >>> round(found.gelbrich.item(), 4), round(found.same_seed.item(), 4)  # a translation by 2 * eps
+        (0.04, 0.04)
     """
 
     value: Tensor

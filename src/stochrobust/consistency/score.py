@@ -13,7 +13,20 @@ from stochrobust.metrics.psnr import psnr
 
 
 class ConsistencyPSNR(NamedTuple):
-    """Consistency in dB per sample, (B,) each: of the floats as they are, and of the image as 8 bits would store it."""
+    """Consistency in dB per sample.
+
+    Attributes:
+        raw: (B,) of the floats as they are.
+        rounded: (B,) of the image as 8 bits would store it, clamped and rounded.
+
+    Example:
+        >>> import torch
+        >>> from stochrobust import BlockAverageProjector
+        >>> x_hat, y = torch.full((1, 1, 2, 2), 0.1), torch.full((1, 1, 1, 1), 0.1)
+        >>> found = consistency_psnr(x_hat, y, BlockAverageProjector(2))
+        >>> round(found.rounded.item())  # 0.1 is 25.5 of 255
+        54
+    """
 
     raw: Tensor
     rounded: Tensor

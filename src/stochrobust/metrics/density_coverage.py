@@ -23,6 +23,12 @@ class DensityCoverage:
         coverage: share of the real samples whose ball holds a generated sample, in [0, 1].
         n_balls: ``(M,)`` int64 per generated sample, how many real balls hold it.
         covered: ``(N,)`` bool per real sample.
+
+    Example:
+        >>> import torch
+        >>> points = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> density_coverage(real=points, generated=points[:2] / 2, k=1).covered
+        tensor([ True,  True, False])
     """
 
     k: int

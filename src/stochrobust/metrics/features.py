@@ -25,6 +25,12 @@ class Features:
     Args:
         values: ``(N, d)``, one row per sample.
         protocol: by which extractor and from what images; raw vectors by default.
+
+    Example:
+        >>> import torch
+        >>> features = Features(torch.rand(5, 3))
+        >>> len(features), features.protocol.extractor
+        (5, 'raw vectors')
     """
 
     values: Tensor

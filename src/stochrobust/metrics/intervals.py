@@ -28,6 +28,12 @@ class Interval:
         low: lower end; not cut off at the limits of what the number may be.
         high: upper end.
         standard_error: estimated standard deviation of the number over new samples.
+
+    Example:
+        >>> import torch
+        >>> found = interval_of_mean(torch.tensor([1.0, 2.0, 3.0]))
+        >>> found.estimate, round(found.standard_error, 3), found.low < 2 < found.high
+        (2.0, 0.577, True)
     """
 
     estimate: float

@@ -14,7 +14,19 @@ from stochrobust.metrics.precision_recall import PrecisionRecall, precision_reca
 
 @dataclass(frozen=True, eq=False)
 class PRDC(PrecisionRecall, DensityCoverage):
-    """All that a :class:`PrecisionRecall` and a :class:`DensityCoverage` of one ``k`` have, under the same names."""
+    """All that a :class:`PrecisionRecall` and a :class:`DensityCoverage` of one ``k`` have, under the same names.
+
+    Args:
+        k, precision, recall, generated_in_real, real_in_generated: as in :class:`PrecisionRecall`.
+        density, coverage, n_balls, covered: as in :class:`DensityCoverage`.
+
+    Example:
+        >>> import torch
+        >>> points = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> four = prdc(real=points, generated=points[:2], k=1)
+        >>> float(four.precision), float(four.coverage)
+        (1.0, 1.0)
+    """
 
 
 @overload

@@ -23,6 +23,12 @@ class PrecisionRecall:
         recall: share of the real samples that lie in the manifold of the generated ones, in [0, 1].
         generated_in_real: ``(M,)`` bool, per generated sample.
         real_in_generated: ``(N,)`` bool, per real sample.
+
+    Example:
+        >>> import torch
+        >>> points = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> precision_recall(real=points, generated=points[:2], k=1).real_in_generated
+        tensor([True, True, True])
     """
 
     k: int

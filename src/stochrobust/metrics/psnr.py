@@ -111,7 +111,17 @@ def adversarial_input_psnr(y: Tensor, delta: Tensor, *, data_range: float = 1.0)
 
 
 class PSNRSummary(NamedTuple):
-    """Mean of the finite values in dB (infinite where there are none), and how many are finite and infinite."""
+    """Decibels of many samples as one number, without those that did not change.
+
+    Attributes:
+        mean: of the finite values in dB; infinite where there are none.
+        n_finite: how many those are.
+        n_infinite: and how many samples did not change.
+
+    Example:
+        >>> PSNRSummary(mean=30.0, n_finite=9, n_infinite=1).mean
+        30.0
+    """
 
     mean: float
     n_finite: int

@@ -50,6 +50,9 @@ class PerPixelStd(_PerSample):
         n_seeds: S, samples per input, at least 2.
         kwargs: of ``torchmetrics.Metric``.
 
+    Raises:
+        TypeError, ValueError: if ``n_seeds`` is no such number.
+
     Example:
         >>> metric = PerPixelStd(n_seeds=2)
         >>> metric.update(torch.tensor([[0.0], [2.0]]))
@@ -91,6 +94,9 @@ class RobustnessPSNR(_Decibels):
         n_seeds: S, outputs per input.
         data_range: peak of the outputs.
         kwargs: of ``torchmetrics.Metric``.
+
+    Raises:
+        TypeError, ValueError: if ``n_seeds`` is no such number.
 
     Example:
         >>> metric = RobustnessPSNR()

@@ -87,6 +87,9 @@ class PrecisionRecallDensityCoverage(_TwoSets):
         extractor: makes features of the images that ``update`` is given; None if it is given features.
         kwargs: of ``torchmetrics.Metric``.
 
+    Raises:
+        TypeError, ValueError: if ``k`` is no such number.
+
     Example:
         >>> metric = PrecisionRecallDensityCoverage(k=1)
         >>> metric.update(torch.tensor([[0.0], [1.0], [2.0], [6.0]]), real=True)
