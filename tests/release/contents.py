@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import sys
 import tarfile
 import tomllib
@@ -13,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {"stochrobust": ROOT / "src/stochrobust", "reference_experiments": ROOT / "reference_experiments"}
 PHOTOGRAPHS = "*reference_experiments/results/faces*/figure1.*"  # of people, given for research
+RELATIVE = re.compile(r"\]\((?!https://|#)([^)\s]+)\)")
 # What a wheel is built from, and what a reader of the source needs.
 IN_SDIST = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "src/stochrobust/py.typed")
 
@@ -46,10 +48,14 @@ def wheel_faults(names: set[str], metadata: str, expected: set[str], dependencie
         for wanted in ("stochrobust/py.typed", "*.dist-info/licenses/LICENSE")
         if not fnmatch.filter(names, wanted)
     ]
-    headers = Parser().parsestr(metadata, headersonly=True)
-    needed = {value for value in headers.get_all("Requires-Dist", []) if "extra ==" not in value}
+    parsed = Parser().parsestr(metadata)
+    needed = {value for value in parsed.get_all("Requires-Dist", []) if "extra ==" not in value}
     if needed != set(dependencies):
         faults.append(f"the wheel needs {sorted(needed)}, and not {sorted(dependencies)}")
+    description = str(parsed.get_payload())
+    faults += [f"a package index cannot follow the link {link}" for link in RELATIVE.findall(description)]
+    if "# stochrobust" not in description:
+        faults.append("the wheel's description is not the README")
     return faults
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,9 +14,15 @@ from tests.release import smoke
 from tests.release.contents import IN_SDIST, ROOT, package_files, sdist_faults, wheel_faults
 
 DEPENDENCIES = ["numpy>=1.26", "torch>=2.4"]
-METADATA = (
-    "Name: stochrobust\nRequires-Dist: numpy>=1.26\nRequires-Dist: torch>=2.4\nRequires-Dist: tqdm; extra == 'x'\n\n"
-)
+METADATA = """\
+Name: stochrobust
+Requires-Dist: numpy>=1.26
+Requires-Dist: torch>=2.4
+Requires-Dist: tqdm; extra == 'x'
+
+# stochrobust
+[x](https://example.org) [y](#z)
+"""
 EXPECTED = {
     "stochrobust/__init__.py",
     "stochrobust/py.typed",
@@ -56,6 +63,14 @@ def test_other_dependencies_are_noticed(dependencies: list[str]) -> None:
     assert "the wheel needs" in " ".join(wheel_faults(GOOD, METADATA, EXPECTED, dependencies))
 
 
+def test_a_description_that_an_index_cannot_show_is_noticed() -> None:
+    relative = METADATA + " ![x](docs/images/effect.png)"
+    assert wheel_faults(GOOD, relative, EXPECTED, DEPENDENCIES) == [
+        "a package index cannot follow the link docs/images/effect.png"
+    ]
+    assert wheel_faults(GOOD, METADATA.replace("# stochrobust", ""), EXPECTED, DEPENDENCIES)
+
+
 def test_faults_of_an_sdist_are_noticed() -> None:
     assert sdist_faults(set(IN_SDIST)) == []
     assert sdist_faults(set(IN_SDIST[1:])) == ["the sdist lacks pyproject.toml"]
@@ -75,7 +90,7 @@ def test_the_smoke_tests_numbers_are_right() -> None:
     smoke.check_numbers()
 
 
-@pytest.mark.skipif("PIL" not in sys.modules and not smoke.importlib.util.find_spec("PIL"), reason="no extra is here")
+@pytest.mark.skipif(importlib.util.find_spec("PIL") is None, reason="the extras are not here")
 def test_the_smoke_test_notices_an_extra() -> None:
     with pytest.raises(AssertionError):
         smoke.check_installed()

@@ -49,6 +49,7 @@ def unmarked(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # mypy reads all of torch, in half a minute where nothing else runs
 def test_a_strict_user_is_refused_exactly_the_marked_lines(tmp_path: Path) -> None:
     pytest.importorskip("mypy", reason="mypy is not installed: `nox -s check` has it")
     for module in (right, wrong):
