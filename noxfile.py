@@ -35,11 +35,6 @@ MATRIX = [
 ]
 
 
-def run_tests(session: nox.Session, torch: str) -> None:
-    session.install(torch, "-e", ".[test]")
-    session.run("pytest", "--durations=10", "--durations-min=1", *session.posargs)
-
-
 @nox.session
 def check(session: nox.Session) -> None:
     """Format, lint and types; writes nothing (`nox -s check -- --fix` formats and repairs what it can first)."""
@@ -50,12 +45,14 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
+    session.run("pytest", "tests/typing")  # the types as a user's own checker sees them
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite with the pinned torch; arguments after -- go to pytest."""
-    run_tests(session, TORCH)
+    session.install(TORCH, "-e", ".[test]")
+    session.run("pytest", "--durations=10", "--durations-min=1", *session.posargs)
 
 
 @nox.session
@@ -63,8 +60,12 @@ def tests(session: nox.Session) -> None:
     ("python", "torch"), [nox.param(python, torch, id=f"python{python}-torch{torch}") for python, torch in MATRIX]
 )
 def matrix(session: nox.Session, torch: str) -> None:
-    """The test suite with several Pythons and torches (gigabytes each): nox -s "matrix(python3.12-torch2.4)"."""
-    run_tests(session, f"torch=={torch}.*")
+    """The library's tests with several Pythons and torches (gigabytes each): nox -s "matrix(python3.12-torch2.4)".
+
+    Without tests/experiments: the reference experiments support the pinned torch, with which their results were made.
+    """
+    session.install(f"torch=={torch}.*", "-e", ".[test]")
+    session.run("pytest", "--ignore=tests/experiments", "--durations=10", "--durations-min=1", *session.posargs)
 
 
 @nox.session
@@ -145,19 +146,16 @@ def screenshots(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Builds what is published into dist/, checks it, and imports the wheel on its own."""
-    session.install("build", "twine", TORCH)
+    """Builds what is published into dist/, checks it, and runs the wheel alone in an environment made for this run."""
+    session.install("build", "twine", "virtualenv")
     dist = Path("dist").resolve()
     for old in dist.glob("*"):
         old.unlink()
-    session.run("python", "-m", "build", "--outdir", str(dist))
+    session.run("python", "-m", "build", "--outdir", str(dist))  # the wheel is built from the sdist
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
-    session.install("--force-reinstall", "--no-deps", *map(str, dist.glob("*.whl")))
-    session.install("numpy", "scipy", "typing-extensions")
-    session.chdir(dist)  # away from the source tree
-    session.run(
-        "python",
-        "-c",
-        "import importlib.resources as r, stochrobust; assert r.files(stochrobust).joinpath('py.typed').is_file(); "
-        "import reference_experiments; print(stochrobust.__version__, stochrobust.__file__)",
-    )
+    session.run("python", "tests/release/contents.py", str(dist))
+    alone = Path(session.create_tmp()) / "alone"
+    session.run("virtualenv", "--quiet", "--clear", str(alone))
+    python = str(alone / ("Scripts/python.exe" if os.name == "nt" else "bin/python"))
+    session.run(python, "-m", "pip", "install", "--quiet", TORCH, *map(str, dist.glob("*.whl")), external=True)
+    session.run(python, "-I", "tests/release/smoke.py", external=True)  # -I: nothing of this folder is importable

@@ -25,7 +25,11 @@ from torch.utils.hooks import RemovableHandle
 from stochrobust.consistency.projector import Projector
 from stochrobust.seeds import SampleZ
 
-Estimator: TypeAlias = Callable[..., Tensor]
+Estimator: TypeAlias = (
+    Callable[[Tensor], Tensor] | Callable[[Tensor, Any], Tensor] | Callable[[Tensor, Any, Any], Tensor]
+)
+"""``G(y)``, ``G(y, z)`` or ``G(y, cond)``, ``G(y, z, cond)``. A union of callables, not protocols: a type checker's
+message then shows this contract, and not names that stand for it."""
 NormStatistics: TypeAlias = Literal["batch", "running"]
 """Which statistics a normalisation layer in train mode uses in our passes: the batch's, or its running ones."""
 NORM_STATISTICS = ("batch", "running")

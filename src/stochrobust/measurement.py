@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import TypedDict
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from stochrobust._arguments import check_finite, check_tensor, describe
 from stochrobust.ascent import Found, Method, check_attack, maximise, starting_point
 from stochrobust.balls import Ball, check_eps
 from stochrobust.diagnosis import diagnose, ignores_input
 from stochrobust.same_seed import Pairing, SameSeed, out_of_inference, working
-from stochrobust.seeds import Randomness, repeat
+from stochrobust.seeds import Randomness, SampleZ, Tree, repeat
 
 NEARLY_RANDOM = 0.99  # of a random direction's value: an attack that finds less has failed; equal it may well be
 
@@ -29,6 +30,20 @@ class AttackWarning(UserWarning):
         >>> caught[0].category.__name__
         'AttackWarning'
     """
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of :func:`~stochrobust.sensitivity`."""
+
+    z: Tree
+    sample_z: SampleZ | None
+    cond: Tree
+    attack: Method
+    ball: Ball
+    reference: Tensor | None
+    module: nn.Module | None
+    generator: Randomness
+    max_batch: int | None
 
 
 def prepare(

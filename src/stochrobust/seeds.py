@@ -18,7 +18,7 @@ from stochrobust._arguments import check_count, describe
 Tree: TypeAlias = Any
 """A tensor, or a tuple, list or mapping of trees (mappings arrive as dicts); other leaves pass through unchanged."""
 
-SampleZ: TypeAlias = Callable[..., Tree]
+SampleZ: TypeAlias = Callable[[Tensor, torch.Generator | None], Tree]
 """``sample_z(y, generator) -> z``, called with the batch that z must fit, row by row."""
 
 

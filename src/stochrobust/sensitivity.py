@@ -6,7 +6,7 @@ Eq. 2, 3, 6 and 7 of the paper; Eq. 4 and 5 are in :mod:`stochrobust.transport`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from stochrobust.attacks import EVALUATION
 from stochrobust.balls import L2, Ball
 from stochrobust.estimators import Estimator, NormStatistics
 from stochrobust.measurement import (
+    Options,
     ascend,
     concerns_about,
     expanded_reference,
@@ -173,7 +174,9 @@ def sensitivity(
         )
 
 
-def mean_sensitivity(G: Estimator, y: Tensor, eps: float | Tensor, n_seeds: int = 1, **options: Any) -> Tensor:
+def mean_sensitivity(
+    G: Estimator, y: Tensor, eps: float | Tensor, n_seeds: int = 1, **options: Unpack[Options]
+) -> Tensor:
     """Robustness of an estimator over a batch: the mean of :func:`sensitivity` (Eq. 7; Eq. 3 if deterministic).
 
     Args:

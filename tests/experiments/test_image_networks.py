@@ -170,7 +170,7 @@ def test_estimators_are_consistent_and_attacked_where_y_is(name: Any) -> None:
     y = task.projector().D(x)
     side = 64 // task.scale
     assert y.shape == (2, 3, side, side)
-    x_hat = G(y, G.sample_z(y))
+    x_hat = G(y, G.sample_z(y, None))
     assert x_hat.shape == x.shape
     assert (consistency_psnr(x_hat, y, task.projector()).raw > 100).all()
     found = sensitivity(G, y, task.eps, 2, generator=torch.Generator().manual_seed(0))
@@ -183,7 +183,7 @@ def test_super_resolver_is_fed_with_the_nearest_enlargement() -> None:
     unet.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     y = torch.rand(1, 3, 16, 16)
     G = task.estimator(unet)
-    G(y, G.sample_z(y))
+    G(y, G.sample_z(y, None))
     assert torch.equal(seen[0], y.repeat_interleave(4, 2).repeat_interleave(4, 3))
 
 
