@@ -55,7 +55,7 @@ def train(
     claim(folder, {**asdict(settings), "images": images, "initial": begun})
     step = resume(G, optimizer, folder)
     sets = streams(data, "train", settings.batch, settings.seed + 1)
-    examples = validation_pair(data, settings, N_EXAMPLES, device)
+    examples = validation_pair(data, settings, N_EXAMPLES - N_EXAMPLES % len(data), device)
     sessions = Sessions(folder, step, command, device=device)
     with Stats(folder, step, settings.steps, writing=True) as stats:
         while step < settings.steps:

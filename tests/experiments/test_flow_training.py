@@ -123,6 +123,18 @@ def test_noise_is_uniform_of_its_width_and_belongs_to_the_step(monkeypatch: pyte
     assert abs(added.mean()) < 0.02
 
 
+def test_three_sets_are_looked_at_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def watched(G: SRFlow, given: Pair, seed: int) -> Any:
+        seen.append(len(given.y))
+        return look(G, given, seed)
+
+    monkeypatch.setattr(training, "look", watched)
+    train(replace(SETTINGS, batch=3, steps=1), [digits(tmp_path)] * 3, tmp_path / "a", CADENCE)
+    assert seen == [6]
+
+
 def test_noise_of_y_is_gaussian_of_a_width_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
     encode = SRFlow.encode
