@@ -38,7 +38,7 @@ def test_a_model_comes_back_as_it_was_with_the_size_it_was_trained_in(arm: Arm, 
     found = load_restorer(arm, tmp_path)
     assert not found.training
     assert hasattr(found, "sample_z") is arm.stochastic
-    z = (found.sample_z(masked_images(4)),) if arm.stochastic else ()
+    z = (found.sample_z(masked_images(4), None),) if arm.stochastic else ()
     output = found(masked_images(4), *z)
     assert output.shape == (4, 1, 8, 8)
     assert torch.equal(output.flatten(1), G(masked_images(4).flatten(1), *z))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -79,9 +80,9 @@ def check_runs(spec: str, G: Estimator, y: Tensor) -> None:
     Raises:
         ValueError: it raises an exception, of which the error names the place, or returns no tensor.
     """
-    sample_z = sampler_of(G)
+    sample_z, call = sampler_of(G), cast("Callable[..., object]", G)
     try:
-        x_hat = G(y) if sample_z is None else G(y, sample_z(y, torch.Generator(y.device).manual_seed(0)))
+        x_hat = call(y) if sample_z is None else call(y, sample_z(y, torch.Generator(y.device).manual_seed(0)))
     except Exception as error:  # of somebody else's code, which may raise anything
         frame = extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
