@@ -26,10 +26,15 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("--preset", choices=PRESETS, help="(default: one run with the published settings)")
     parser.add_argument(
-        "--models", nargs="+", help="bicubic, carn_m, realsr, flow[=FOLDER], edsr=FILE, rrdbnet=FILE, esrgan=FILE, "
-        "srflow=FILE or module:factory",
+        "--models", nargs="+", help="bicubic, carn_m, realsr, flow[=FOLDER], flow_noisy[=FOLDER], edsr=FILE, "
+        "rrdbnet=FILE, esrgan=FILE, srflow=FILE or module:factory",
     )  # fmt: skip
-    parser.add_argument("--flow", type=Path, default=RUNS / "flow-cpu", help="folder of the training of `flow`")
+    parser.add_argument(
+        "--flow",
+        type=Path,
+        default=RUNS / "flow-cpu",
+        help="folder of the training of `flow`, and with -noisy at its end of `flow_noisy`",
+    )
     parser.add_argument("--sets", nargs="+", help="of Set5, Set14, BSD100")
     parser.add_argument("--alphas", nargs="+", type=float, dest="levels", help="in levels of 255")
     parser.add_argument("--images", type=int, dest="at_most", help="of each set, the first ones")
@@ -62,11 +67,12 @@ def _study(options: argparse.Namespace) -> None:
     runs = {"custom": Run(OURS)} if options.preset is None else PRESETS[options.preset]
     named = os.environ.get(FOLDER_VARIABLE)
     data = options.data or (Path(named) if named else None)
+    flows = {"flow": options.flow, "flow_noisy": options.flow.with_name(f"{options.flow.name}-noisy")}
     for name, run in runs.items():
         record = Record(shell_command())
         try:
             run = changed(run, **{key: _frozen(getattr(options, key)) for key in given})
-            specs = [f"flow={options.flow}" if spec == "flow" else spec for spec in run.models]
+            specs = [f"{spec}={flows[spec]}" if spec in flows else spec for spec in run.models]
             models = subjects(specs, options.device, checkpointing=options.checkpointing)
             images = images_of(run, data)
         except (ValueError, OSError) as error:  # of what was asked for: a trace would hide the message

@@ -65,6 +65,7 @@ KNOWN: dict[str, tuple[str, Role, Callable[[Path | None], nn.Module]]] = {
     "carn_m": ("CARN-M", "distortion", _carn_m),
     "realsr": ("RealSR-DF2K", "GAN", lambda path: load_realsr_df2k(path)),
     "flow": ("flow trained here", "flow", _of_file(lambda path: trained_flow(path)[0])),
+    "flow_noisy": ("flow trained on noisy inputs", "flow", _of_file(lambda path: trained_flow(path)[0])),
     "edsr": ("EDSR", "distortion", _of_file(lambda path: load_edsr(path))),
     "rrdbnet": ("RRDBNet", "distortion", _of_file(lambda path: load_rrdbnet(path))),
     "esrgan": ("ESRGAN", "GAN", _of_file(lambda path: load_rrdbnet(path))),

@@ -23,7 +23,7 @@ class Run:
     """One table and its figures: models that are attacked alike.
 
     Attributes:
-        models: as the command line names them; ``flow`` wants ``=FOLDER`` there.
+        models: as the command line names them; ``flow`` and ``flow_noisy`` want ``=FOLDER`` there.
         sets: benchmarks.
         levels: alphas, in levels of 255.
         at_most: images of each set, the first ones; None for all.
@@ -45,7 +45,7 @@ OFFICIAL = Attack(start="zero", reference="truth")
 PRESETS: dict[str, dict[str, Run]] = {
     "published": {"published": Run(OURS), "published-code": Run(OURS, attack=OFFICIAL)},
     "cpu": {
-        "crops": Run(OURS, levels=FEW, at_most=5, attack=Attack(crop=24)),
+        "crops": Run((*OURS, "flow_noisy"), levels=FEW, at_most=5, attack=Attack(crop=24)),
         "full": Run(("bicubic", "carn_m"), ("Set5", "Set14"), FEW),
     },
     "smoke": {"smoke": Run(("bicubic",), (DRAWN,), FEW, attack=Attack(steps=3, n_seeds=2, tile=6))},

@@ -11,6 +11,8 @@ import torch
 
 from reference_experiments.images.numbers import Number, per_image
 
+LARGE = 1e4
+"""Nothing that is measured of images in [0, 1] should be as large."""
 Rows = Sequence[dict[str, Any]]
 """What :func:`reference_experiments.srflow.study.rows` gave."""
 
@@ -75,7 +77,11 @@ def text(number: Number | None, digits: int) -> str:
         return "-"
     if math.isinf(number.estimate):
         return "unchanged"
-    estimate = f"{number.estimate:.{digits}f}"
-    if number.low is None or number.high is None:
-        return estimate
-    return f"{estimate} [{number.low:.{digits}f}, {number.high:.{digits}f}]"
+    ends = [] if number.low is None or number.high is None else [number.low, number.high]
+    estimate, *interval = (_short(value, digits) for value in (number.estimate, *ends))
+    return f"{estimate} [{', '.join(interval)}]" if interval else estimate
+
+
+def _short(value: float, digits: int) -> str:
+    """With so many digits after the point; of a model that all but exploded, the order of magnitude."""
+    return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.0e}"

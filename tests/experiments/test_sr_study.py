@@ -14,6 +14,7 @@ import torch
 from reference_experiments.__main__ import main
 from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.images.figures import save
+from reference_experiments.images.numbers import Number
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.runs import Record
 from reference_experiments.srflow import flow_report, study
@@ -253,6 +254,10 @@ def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path) -> None:
     main(["srflow", "--models", "flow", "--flow", str(flow), *arguments, *where])
     content = json.loads((tmp_path / "out" / "custom" / "rows.json").read_text())
     assert [row["role"] for row in content["rows"]] == ["flow"]
+    flow.rename(flow.with_name("flow-noisy"))
+    main(["srflow", "--models", "flow_noisy", "--flow", str(flow), *arguments, *where])
+    content = json.loads((tmp_path / "out" / "custom" / "rows.json").read_text())
+    assert [row["model"] for row in content["rows"]] == ["flow trained on noisy inputs"]
     assert content["protocol"]["attack"]["seed"] == 3
 
 
@@ -329,6 +334,7 @@ def test_differences_are_of_the_same_images() -> None:
 def test_numbers_as_text() -> None:
     summary = made_up({("a", "flow"): [30.0, 32.0, 31.0, 33.0], ("b", "other"): ["inf", None, "inf", "inf"]})
     assert text(summary.number("a", "S", 1.0, "output"), 2) == "31.50 [29.45, 33.55]"
+    assert text(Number(12345.0, -9e20, 9999.9), 1) == "1e+04 [-9e+20, 9999.9]"
     assert text(summary.number("b", "S", 1.0, "output"), 2) == "unchanged"
     assert text(None, 2) == "-"
     assert text(made_up({("a", "flow"): [30.0]}).number("a", "S", 1.0, "output"), 1) == "30.0"
