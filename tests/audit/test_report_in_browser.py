@@ -65,7 +65,7 @@ HARD_TO_SEE = """
     const words = walker.currentNode.data.trim().slice(0, 40);
     if (ratio < 4.5) found.push(`${ratio.toFixed(2)} ${words}`);
     const size = parseFloat(style.fontSize) * (drawn ? element.getScreenCTM().a : 1);
-    if (size < 10) found.push(`${size} px ${words}`);
+    if (size < SMALLEST) found.push(`${size} px ${words}`);
   }
   for (const element of document.querySelectorAll(".dot, .mark, .line, .icon, .even, .even-line, .column")) {
     const style = getComputedStyle(element);
@@ -113,6 +113,12 @@ def wider_than(tab: browser.Page, width: int) -> list[str]:
     return found
 
 
+def hard_to_see(tab: browser.Page, smallest: int = 10) -> dict[str, Any]:
+    """How many texts there are, and which are fainter than 4.5 to 1 or smaller than so many pixels."""
+    found: dict[str, Any] = tab.run(HARD_TO_SEE.replace("SMALLEST", str(smallest)))
+    return found
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_asks_for_nothing_and_complains_of_nothing(tab: browser.Page, folder: Path, name: str) -> None:
     show(tab, folder / f"{name}.html")
@@ -156,7 +162,7 @@ def test_text_and_marks_can_be_seen(tab: browser.Page, folder: Path, name: str, 
     assert background == ("rgb(20, 23, 26)" if dark else "rgb(251, 251, 249)")
     for width in WIDTHS:
         resize(tab, width)
-        seen = tab.run(HARD_TO_SEE)
+        seen = hard_to_see(tab)
         assert seen["texts"] > 20
         assert not seen["found"]
 
@@ -166,7 +172,7 @@ def test_text_and_marks_can_be_seen_on_paper(tab: browser.Page, folder: Path) ->
     scheme = [{"name": "prefers-color-scheme", "value": "dark"}]
     tab.call("Emulation.setEmulatedMedia", media="print", features=scheme)
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not tab.run(HARD_TO_SEE)["found"]
+    assert not hard_to_see(tab, smallest=9)["found"]
     assert tab.run("getComputedStyle(document.querySelector('nav')).display") == "none"
     tab.call("Emulation.setEmulatedMedia", media="")
 
@@ -176,7 +182,7 @@ def test_faint_text_is_noticed(tab: browser.Page, folder: Path) -> None:
     tab.run("document.querySelector('h1').style.color = '#8a8a8a'")
     tab.run("document.querySelector('.tick').style.fill = 'rgb(0 0 0 / 40%)'")
     tab.run("document.querySelector('.mark').style.stroke = '#ddd'")
-    assert len(tab.run(HARD_TO_SEE)["found"]) == 3
+    assert len(hard_to_see(tab)["found"]) == 3
 
 
 def accessible(tab: browser.Page) -> list[dict[str, Any]]:
