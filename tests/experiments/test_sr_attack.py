@@ -330,3 +330,19 @@ def test_a_flow_is_attacked_on_tiles_of_odd_sizes() -> None:
     assert found.exploded is None
     assert math.isfinite(found.numbers["rgb:output"])
     assert found.tiles == 4
+
+
+def test_an_attack_encodes_the_input_of_a_flow_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its numbers are those of a model that encodes every row."""
+    G = SRFlow(TINY, heat=0.5).double().eval()
+    G.load_state_dict(drawn_weights(G.state_dict(), 0))
+    pair = Pair(*(image.double() for image in cut_in_the_middle(grey(6, 6), 0)))
+    encoded: list[int] = []
+    G.RRDB.conv_first.register_forward_hook(lambda module, given, out: encoded.append(len(out)))
+    found = measured(subject(G, True), pair, ALPHA, Attack(steps=3, n_seeds=3), 0)
+    assert set(encoded) == {1}
+    encoded.clear()
+    monkeypatch.setattr(Subject, "of_one_input", property(lambda it: it.G))
+    apart = measured(subject(G, True), pair, ALPHA, Attack(steps=3, n_seeds=3), 0)
+    assert apart.numbers == pytest.approx(found.numbers, rel=1e-6)
+    assert set(encoded) == {3}
