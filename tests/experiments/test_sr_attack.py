@@ -164,6 +164,15 @@ def test_no_call_gets_more_rows_than_allowed_and_the_numbers_are_the_same() -> N
         assert other == pytest.approx(found[0], rel=1e-4)
 
 
+def test_the_attacked_input_is_the_one_whose_outputs_are_kept() -> None:
+    pair = Pair(*(image.repeat(1, 1, 2) for image in grey()))
+    found = attack_module.attacked(subject(nearest), pair, ALPHA, QUICK, SampleKeys([0], 0), None, [])
+    for y, outputs in ((found.y, (found.clean, found.fresh_clean)), (found.y_attacked, found[3::2])):
+        for x_hat in outputs:
+            torch.testing.assert_close(x_hat, nearest(y))
+    assert found.y_attacked.sub(found.y).abs().max() > 0.9 * ALPHA
+
+
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +307,7 @@ def test_tiles_cover_an_image_once(size: tuple[int, int], largest: int) -> None:
 
 def test_the_middle_of_an_image() -> None:
     assert middle(11, 6, 4) == Box(3, 7, 1, 5)
+    assert middle(6, 11, 4) == Box(1, 5, 3, 7)
     assert middle(11, 6, 8) == Box(1, 9, 0, 6)  # narrower than the square
     assert middle(11, 6, 0) == Box(0, 11, 0, 6)
     y = torch.rand(3, 11, 6)
@@ -321,6 +331,12 @@ def test_tiles_are_attacked_alone_and_joined() -> None:
     assert tiled.numbers["rgb:output"] == pytest.approx(whole.numbers["rgb:output"], abs=1e-3)
     larger = measured(subject(nearest), pair, ALPHA, replace(QUICK, tile=20), 0)
     assert larger == whole
+
+
+def test_tiles_have_seeds_of_their_own() -> None:
+    G = Seeded(lambda y, z: nearest(y + z))
+    measured(subject(G, True), grey(8, 8), ALPHA, replace(QUICK, tile=4), 0)
+    assert len({z.flatten()[0].item() for z in G.seeds if len(z) == 2}) == 4 * 2  # of the attack, and fresh ones
 
 
 def test_a_flow_is_attacked_on_tiles_of_odd_sizes() -> None:
