@@ -5,8 +5,9 @@
 The bare passes are a loop of these and nothing else, with the model's seeds as the rows of one batch: one clean forward
 pass; per step one forward and one backward pass to the input; one attacked forward pass. Everything else that the study
 does counts as its own cost: the library's checks and doubts, outputs at seeds that did not choose the attack, PSNRs and
-sharpness. Both call a flow as the study does, which encodes the one y of all seeds once; what its passes cost without
-that is beside them. Without ``--models``: a small flow with random weights alone, which is always measured.
+sharpness. Both call a flow as the study does, which encodes the one y of all seeds once; with ``--every-row``, what its
+bare passes cost without that is beside them. Without ``--models``: a small flow with random weights alone, which is
+always measured.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def small_flow(seed: int = 0) -> Subject:
     return Subject(G, "small flow", "flow", True, "")
 
 
-def compared(model: Subject, pair: Pair, attack: Attack, repeats: int, max_batch: int | None) -> dict[str, Any]:
+def compared(
+    model: Subject, pair: Pair, attack: Attack, repeats: int, max_batch: int | None, every_row: bool
+) -> dict[str, Any]:
     """Medians of interleaved rounds, after a short one that warms up."""
 
     def runs(attack: Attack) -> dict[str, Callable[[], object]]:
@@ -88,7 +91,7 @@ def compared(model: Subject, pair: Pair, attack: Attack, repeats: int, max_batch
             "study": lambda: measured(model, pair, ALPHA, attack, 0, max_batch),
             "bare": lambda: bare(model.of_one_input, pair.y, attack, max_batch),
         }
-        if model.of_one_input is not model.G:
+        if every_row and model.of_one_input is not model.G:
             calls["encoding_every_row"] = lambda: bare(model.G, pair.y, attack, max_batch)
         return calls
 
@@ -130,6 +133,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--max-batch", type=int)
+    parser.add_argument(
+        "--every-row", action="store_true", help="the bare passes of a flow that encodes every row, too"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/sr-attack"), help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -138,7 +144,7 @@ def main() -> None:
     attack = Attack(steps=options.steps, n_seeds=options.seeds)
     x = enlarged(torch.rand(3, options.side, options.side, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     pair = Pair(x, as_input(x))
-    rows = [compared(model, pair, attack, options.repeats, options.max_batch) for model in models]
+    rows = [compared(model, pair, attack, options.repeats, options.max_batch, options.every_row) for model in models]
     results = {"compared": rows, "attack": asdict(attack), "side": options.side, "repeats": options.repeats}
     results["record"] = record.finished("cpu")
     write_json(options.out / "sr_attack.json", results)

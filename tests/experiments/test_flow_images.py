@@ -76,6 +76,13 @@ def test_an_input_has_8_bits_and_is_rounded_between_the_dimensions() -> None:
     torch.testing.assert_close(255 * as_input(x), both)
 
 
+def test_an_edge_does_not_overshoot_the_8_bits() -> None:
+    x = (torch.arange(24) >= 13).double().expand(1, 3, 24, 24)
+    for edge in (x, x.mT):
+        assert resized(edge, 6, 6).aminmax() != (0, 1)
+        assert as_input(edge).aminmax() == (0, 1)
+
+
 def test_the_degradation_is_the_same_reduction_without_rounding() -> None:
     x = torch.rand(1, 3, 16, 20, dtype=torch.float64)
     torch.testing.assert_close(degradation(16, 20).D(x), resized(x, 4, 5))
