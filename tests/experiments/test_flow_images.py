@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,8 @@ def test_every_set_has_its_share_of_a_batch(tmp_path: Path) -> None:
     assert torch.equal(y, as_input(x))
     other = streams(data, "train", 4, seed=4)[0]
     assert not torch.equal(other.batch(0), sets[0].batch(0))
+    twice = [of_set.batch(0) for seed in (3, 4) for of_set in streams([data[0]] * 2, "train", 12, seed)]
+    assert not any(torch.equal(a, b) for a, b in combinations(twice, 2))
     with pytest.raises(ValueError, match="batch must be a multiple of the number of sets, 2, got 3"):
         streams(data, "train", 3, 0)
 

@@ -113,7 +113,8 @@ def test_a_factory_that_takes_a_device_gets_it() -> None:
 
 def test_other_weights_are_another_identity() -> None:
     first, again = (subject(f"{HERE}:Scaled") for _ in range(2))
-    assert first.identity == again.identity
+    assert isinstance(first.G, sr_models.Scaled)
+    assert first.identity == again.identity == weights_digest(first.G)
     assert isinstance(again.G, sr_models.Scaled)
     with torch.no_grad():
         again.G.factor.add_(1)
