@@ -88,10 +88,12 @@ def test_other_settings_weights_or_images_are_measured_anew(tmp_path: Path) -> N
         return item.path
 
     brighter = replace(images[0], pair=Pair(images[0].pair.x, images[0].pair.y + 0.001))
+    another_source = replace(images[0], pair=Pair(images[0].pair.x + 0.001, images[0].pair.y))
     changes: list[dict[str, Any]] = [{"seed": 1}, {"steps": 3}, {"n_seeds": 3}, {"crop": 8}, {"tile": 8}]
     others = [replace(ATTACK, **change) for change in changes]
     found = [places(), *map(places, others), places(OFFICIAL), places(identity="others"), places(image=brighter)]
     found += [
+        places(image=another_source),
         places(level=2),
         places(image=replace(images[0], number=1)),
         places(image=replace(images[0], set="other")),
