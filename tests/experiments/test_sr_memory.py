@@ -27,9 +27,9 @@ class Peak(TorchDispatchMode):
     """The most bytes that tensors made within held at one time, whoever held them."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.living: dict[int, tuple[StorageWeakRef, int]] = {}
-        self.bytes = 0
+        self.bytes: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -47,7 +47,8 @@ def peak(n_seeds: int, max_batch: int | None = None, *, checkpointing: bool = Fa
     G = SRFlow(replace(TINY, steps=2, hidden=32), heat=0.5, checkpointing=checkpointing).eval()
     G.load_state_dict(drawn_weights(G.state_dict(), 0))
     (image,) = drawn_images(1, SIDE)
-    with Peak() as found:
+    found = Peak()
+    with found:
         result = measured(Subject(G, "it", "flow", True, ""), image.pair, 1 / 255, Attack(1, n_seeds), 0, max_batch)
     assert result.exploded is None
     return found.bytes

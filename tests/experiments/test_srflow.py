@@ -395,9 +395,9 @@ def test_arguments_of_another_shape_are_named() -> None:
         model(y, (z, eps))
     with pytest.raises(ValueError, match=r"z must be .* \[\(2, 6, 8, 8\), \(2, 96, 2, 2\)\] .* got .*\(3, 96, 2, 2\)"):
         model(y, (eps.expand(2, -1, -1, -1), z.expand(3, -1, -1, -1)))  # one y goes with any number of rows, but one
-    for wrong in ((), (torch.tensor(1.0), z)):
+    for no_z in ((), (torch.tensor(1.0), z)):
         with pytest.raises(ValueError, match=r"z must be a tuple of tensors of shapes \[\(1, 6, 8, 8\)"):
-            model(y, wrong)
+            model(y, no_z)
     with pytest.raises(ValueError, match=r"z must be .* shapes \[\(2, 6, 8, 8\), .* got \[\(1, 6, 8, 8\)"):
         model(y.expand(2, -1, -1, -1), (eps, z))
     with pytest.raises(ValueError, match=r"x must be \(1, 3, 16, 16\), 4 times y, got \(1, 3, 16, 15\)"):
