@@ -1,10 +1,13 @@
-"""Seconds of one image's I-FGSM in the study, beside those of the bare passes that it cannot do without, interleaved.
+"""Processor seconds of one image's I-FGSM in the study, beside those of the bare passes that it cannot do without.
 
-    python benchmarks/sr_attack.py [--models carn_m realsr=FILE --side 24 --steps 50 --seeds 10 --repeats 5]
+    python benchmarks/sr_attack.py [--models carn_m realsr --repeats 3 --out benchmarks/results]
 
-The floor is a loop of exactly those passes: one clean forward, per step one forward and one backward to the input, one
-attacked forward, all with the model's seeds as the rows of one batch. The study makes more: the library's checks, and
-outputs at seeds that did not choose the attack. Without ``--models``: bicubic and a small flow with random weights.
+The bare passes are a loop of these and nothing else, with the model's seeds as the rows of one batch: one clean forward
+pass; per step one forward and one backward pass to the input; one attacked forward pass. Everything else that the study
+does counts as its own cost: the library's checks and doubts, outputs at seeds that did not choose the attack, PSNRs and
+sharpness. Both call a flow as the study does, which encodes the one y of all seeds once; with ``--every-row``, what its
+bare passes cost without that is beside them. Without ``--models``: a small flow with random weights alone, which is
+always measured.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,34 +28,39 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.networks.srflow import SRFlow
+from reference_experiments.runs import Record, write_atomically, write_json
 from reference_experiments.srflow.attack import Attack, measured
 from reference_experiments.srflow.bicubic import as_input, enlarged
 from reference_experiments.srflow.models import Subject, subject
 from reference_experiments.srflow.settings import SMALL
+from stochrobust.estimators import sampler_of
 
 ALPHA = 8 / 255
 
 
-def floor(model: Subject, y: Tensor, attack: Attack, max_batch: int | None) -> None:
+def bare(G: Callable[..., Tensor], y: Tensor, attack: Attack, max_batch: int | None) -> None:
     """The bare passes."""
-    n_seeds = attack.n_seeds if model.stochastic else 1
-    rows = y[None].expand(n_seeds, -1, -1, -1)
-    z = model.G.sample_z(rows, torch.Generator().manual_seed(0)) if model.stochastic else None
+    sample_z = sampler_of(G)
+    n_seeds = 1 if sample_z is None else attack.n_seeds
+    rows = y[None].expand(n_seeds, -1, -1, -1).contiguous()
+    z = None if sample_z is None else sample_z(rows, torch.Generator().manual_seed(0))
     step = max_batch or n_seeds
     chunks = [slice(first, first + step) for first in range(0, n_seeds, step)]
 
     def output(y: Tensor, chunk: slice) -> Tensor:
-        return model.G(y[chunk]) if z is None else model.G(y[chunk], tuple(latent[chunk] for latent in z))
+        return G(y[chunk]) if z is None else G(y[chunk], tuple(latent[chunk] for latent in z))
 
     with torch.no_grad():
-        clean = [output(rows, chunk) for chunk in chunks]
+        for chunk in chunks:
+            output(rows, chunk)
     for _ in range(attack.steps):
         for chunk in chunks:
-            leaf = rows.detach().clone().requires_grad_()
+            leaf = rows.clone().requires_grad_()
             out = output(leaf, chunk)
             torch.autograd.grad(out, leaf, grad_outputs=out.detach())
     with torch.no_grad():
-        _ = [output(rows, chunk) for chunk in chunks], clean
+        for chunk in chunks:
+            output(rows, chunk)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -71,30 +81,75 @@ def small_flow(seed: int = 0) -> Subject:
     return Subject(G, "small flow", "flow", True, "")
 
 
+def compared(
+    model: Subject, pair: Pair, attack: Attack, repeats: int, max_batch: int | None, every_row: bool
+) -> dict[str, Any]:
+    """Medians of interleaved rounds, after a short one that warms up."""
+
+    def runs(attack: Attack) -> dict[str, Callable[[], object]]:
+        calls: dict[str, Callable[[], object]] = {
+            "study": lambda: measured(model, pair, ALPHA, attack, 0, max_batch),
+            "bare": lambda: bare(model.of_one_input, pair.y, attack, max_batch),
+        }
+        if every_row and model.of_one_input is not model.G:
+            calls["encoding_every_row"] = lambda: bare(model.G, pair.y, attack, max_batch)
+        return calls
+
+    for call in runs(replace(attack, steps=1)).values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in runs(attack)}
+    for _ in range(repeats):
+        for name, call in runs(attack).items():
+            times[name].append(seconds(call))
+    medians = {name: statistics.median(found) for name, found in times.items()}
+    return {"model": model.name, **medians, "ratio": medians["study"] / medians["bare"], "times": times}
+
+
+def report(results: dict[str, Any]) -> str:
+    """The table."""
+    lines = ["| model | bare passes, s | study, s | ratio | bare passes, y encoded for every seed, s |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: |"]
+    for row in results["compared"]:
+        apart = f"{row['encoding_every_row']:.2f}" if "encoding_every_row" in row else ""
+        lines.append(f"| {row['model']} | {row['bare']:.2f} | {row['study']:.2f} | {row['ratio']:.3f} | {apart} |")
+    record, attack = results["record"], results["attack"]
+    lines += [
+        "",
+        f"Processor seconds of one thread, medians of {results['repeats']} interleaved rounds: one input of "
+        f"{results['side']} x {results['side']} pixels, {attack['steps']} steps, {attack['n_seeds']} seeds where the "
+        "model is stochastic. The study's seconds are all that it does for an image and alpha.",
+        "",
+        f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, torch {record['torch']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Print a table."""
+    """Measure and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="*", default=["bicubic"])
+    parser.add_argument("--models", nargs="*", default=[], help="as the command `srflow` names them")
     parser.add_argument("--side", type=int, default=24)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--max-batch", type=int)
+    parser.add_argument(
+        "--every-row", action="store_true", help="the bare passes of a flow that encodes every row, too"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/sr-attack"), help="folder of the results")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    record = Record(" ".join(["python", "benchmarks/sr_attack.py", *sys.argv[1:]]))
     models = [*(subject(spec) for spec in options.models), small_flow()]
     attack = Attack(steps=options.steps, n_seeds=options.seeds)
     x = enlarged(torch.rand(3, options.side, options.side, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     pair = Pair(x, as_input(x))
-    print("| model | study (s) | bare passes (s) | ratio |\n|---|---:|---:|---:|")
-    for model in models:
-        times: list[tuple[float, float]] = []
-        for _ in range(options.repeats + 1):  # the first warms up
-            ours = seconds(lambda model=model: measured(model, pair, ALPHA, attack, 0, options.max_batch))
-            bare = seconds(lambda model=model: floor(model, pair.y, attack, options.max_batch))
-            times.append((ours, bare))
-        ours, bare = (statistics.median(column) for column in zip(*times[1:], strict=True))
-        print(f"| {model.name} | {ours:.2f} | {bare:.2f} | {ours / bare:.3f} |")
+    rows = [compared(model, pair, attack, options.repeats, options.max_batch, options.every_row) for model in models]
+    results = {"compared": rows, "attack": asdict(attack), "side": options.side, "repeats": options.repeats}
+    results["record"] = record.finished("cpu")
+    write_json(options.out / "sr_attack.json", results)
+    write_atomically(options.out / "sr_attack.md", report(results))
+    print(report(results))
 
 
 if __name__ == "__main__":

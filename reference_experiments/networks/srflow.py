@@ -110,7 +110,8 @@ class SRFlow(nn.Module):
 
         Args:
             y: (B, 3, h, w), RGB in [0, 1]; odd sides are padded by reflection at the bottom and right, and the
-                output is cropped.
+                output is cropped. One image, (1, 3, h, w), goes with all rows of z: what depends on y alone, most of
+                the work, is then done once.
             z: latents as :meth:`sample_z` shapes them.
 
         Returns:
@@ -122,8 +123,9 @@ class SRFlow(nn.Module):
         """
         height, width = y.shape[-2:]
         y = self.padded(y)
-        expected = [(len(y), *shape) for shape in self.latent_shapes(y)]
         found = [tuple(latent.shape) for latent in z]
+        rows = found[0][0] if len(y) == 1 and found and found[0] else len(y)
+        expected = [(rows, *shape) for shape in self.latent_shapes(y)]
         if found != expected:
             raise ValueError(f"z must be a tuple of tensors of shapes {expected} for this y, got {found}")
         x_hat = self.flowUpsamplerNet.decode(tuple(z), self.features(y))

@@ -144,7 +144,7 @@ def attacked(
 ) -> Attacked:  # fmt: skip
     """One image or tile; the library's doubts are added to ``concerns``."""
     x, y = pair.x[None], pair.y[None]
-    G, n_seeds = subject.G, attack.n_seeds if subject.stochastic else 1
+    G, n_seeds = subject.of_one_input, attack.n_seeds if subject.stochastic else 1
     with warnings.catch_warnings():  # they are in the result
         warnings.simplefilter("ignore", AttackWarning)
         found = sensitivity(

@@ -14,9 +14,10 @@ from reference_experiments.data.images64 import data_folder
 from reference_experiments.images.restorer import weights_digest
 from reference_experiments.networks.carn_m import load_carn_m
 from reference_experiments.networks.edsr import load_edsr
+from reference_experiments.networks.flow_network import Latents
 from reference_experiments.networks.realsr import load_realsr_df2k
 from reference_experiments.networks.rrdb import SCALE, load_rrdbnet
-from reference_experiments.networks.srflow import load_srflow
+from reference_experiments.networks.srflow import SRFlow, load_srflow
 from reference_experiments.srflow.bicubic import Bicubic
 from reference_experiments.srflow.training import trained_flow
 from stochrobust.audit.factory import made_model
@@ -45,6 +46,27 @@ class Subject:
     role: Role
     stochastic: bool
     identity: str
+
+    @property
+    def of_one_input(self) -> Callable[..., Tensor]:
+        """G for calls whose rows of y are one and the same: see :class:`EncodedOnce`."""
+        return EncodedOnce(self.G) if isinstance(self.G, SRFlow) else self.G
+
+
+class EncodedOnce(nn.Module):
+    """SRFlow, doing once for all rows what depends on y alone, where the rows of y are equal, as with seeds of one y.
+
+    Outputs are SRFlow's. The gradient with respect to y comes at its first row, for all: its sum is SRFlow's.
+    """
+
+    def __init__(self, flow: SRFlow) -> None:
+        super().__init__()
+        self.flow, self.sample_z = flow, flow.sample_z
+
+    def forward(self, y: Tensor, z: Latents) -> Tensor:
+        """(B, 3, h, w) and z of B rows -> (B, 3, 4h, 4w)."""
+        x_hat: Tensor = self.flow(y[:1] if torch.equal(y, y[:1].expand_as(y)) else y, z)
+        return x_hat
 
 
 def _of_file(read: Callable[[Path], nn.Module]) -> Callable[[Path | None], nn.Module]:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Image:
         """What its seeds and starts belong to."""
         return int(hashlib.sha256(f"{self.set}/{self.number}".encode()).hexdigest()[:12], 16)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of its pixels."""
         pixels = b"".join(image.contiguous().numpy().tobytes() for image in self.pair)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,14 @@ def test_an_input_has_8_bits_and_is_rounded_between_the_dimensions() -> None:
     torch.testing.assert_close(255 * as_input(x), both)
 
 
+def test_an_edge_does_not_overshoot_the_8_bits() -> None:
+    x = (torch.arange(24) >= 13).double().expand(1, 3, 24, 24)
+    for edge in (x, x.mT):
+        assert resized(edge, 6, 6).max() > 1.01
+        y = as_input(edge)
+        assert (y.min().item(), y.max().item()) == (0, 1)
+
+
 def test_the_degradation_is_the_same_reduction_without_rounding() -> None:
     x = torch.rand(1, 3, 16, 20, dtype=torch.float64)
     torch.testing.assert_close(degradation(16, 20).D(x), resized(x, 4, 5))
@@ -132,6 +141,8 @@ def test_every_set_has_its_share_of_a_batch(tmp_path: Path) -> None:
     assert torch.equal(y, as_input(x))
     other = streams(data, "train", 4, seed=4)[0]
     assert not torch.equal(other.batch(0), sets[0].batch(0))
+    twice = [of_set.batch(0) for seed in (3, 4) for of_set in streams([data[0]] * 2, "train", 12, seed)]
+    assert not any(torch.equal(a, b) for a, b in combinations(twice, 2))
     with pytest.raises(ValueError, match="batch must be a multiple of the number of sets, 2, got 3"):
         streams(data, "train", 3, 0)
 

@@ -15,6 +15,7 @@ from reference_experiments.networks.flow_layers import (
     ConditionalAffine,
     FlowStep,
     Invertible1x1,
+    NormedConv,
     Split2d,
     Squeeze,
     ZeroConv,
@@ -145,6 +146,24 @@ def test_subnetwork_is_three_convolutions() -> None:
     h = ((conv2d(h, p["2.weight"]) + p["2.actnorm.bias"]) * p["2.actnorm.logs"].exp()).relu()
     h = conv2d(h, p["4.weight"], p["4.bias"], padding=1) * (3 * p["4.logs"]).exp()
     torch.testing.assert_close(network(u), h)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_convolution_of_rows_beside_one_and_the_same_row(size: int) -> None:
+    conv = NormedConv(2 + N_FEATURES, 3, size)
+    jittered(conv)
+    x, u = torch.randn(4, 2, 3, 5), torch.randn(1, N_FEATURES, 3, 5)
+    torch.testing.assert_close(conv.beside(x, u), conv(torch.cat([x, u.expand(4, -1, -1, -1)], 1)))
+
+
+def test_one_row_of_features_conditions_all_rows_and_passes_its_networks_once() -> None:
+    layer = ConditionalAffine(5, N_FEATURES, HIDDEN)
+    jittered(layer)
+    z, u = torch.randn(4, 5, 3, 4), torch.randn(1, N_FEATURES, 3, 4)
+    rows: list[int] = []
+    layer.fFeatures.register_forward_hook(lambda module, given, out: rows.append(len(out)))
+    torch.testing.assert_close(layer.decode(z, u), layer.decode(z, u.expand(4, -1, -1, -1)))
+    assert rows == [1, 4]
 
 
 def test_a_fresh_last_layer_is_zero() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -259,6 +260,11 @@ def test_realsr_is_read_only_from_the_published_file(tmp_path: Path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     y = torch.rand(1, 3, 4, 4)
     assert torch.equal(load_realsr_df2k()(y), expected(y))
+
+
+def test_the_extra_is_the_package_that_is_read() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["realsr"] == [realsr.PACKAGE]
 
 
 def weights_at_hand() -> bool:

@@ -164,6 +164,15 @@ def test_no_call_gets_more_rows_than_allowed_and_the_numbers_are_the_same() -> N
         assert other == pytest.approx(found[0], rel=1e-4)
 
 
+def test_the_attacked_input_is_the_one_whose_outputs_are_kept() -> None:
+    pair = Pair(*(image.repeat(1, 1, 2) for image in grey()))
+    found = attack_module.attacked(subject(nearest), pair, ALPHA, QUICK, SampleKeys([0], 0), None, [])
+    for y, outputs in ((found.y, (found.clean, found.fresh_clean)), (found.y_attacked, found[3::2])):
+        for x_hat in outputs:
+            torch.testing.assert_close(x_hat, nearest(y))
+    assert found.y_attacked.sub(found.y).abs().max() > 0.9 * ALPHA
+
+
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
@@ -298,6 +307,7 @@ def test_tiles_cover_an_image_once(size: tuple[int, int], largest: int) -> None:
 
 def test_the_middle_of_an_image() -> None:
     assert middle(11, 6, 4) == Box(3, 7, 1, 5)
+    assert middle(6, 11, 4) == Box(1, 5, 3, 7)
     assert middle(11, 6, 8) == Box(1, 9, 0, 6)  # narrower than the square
     assert middle(11, 6, 0) == Box(0, 11, 0, 6)
     y = torch.rand(3, 11, 6)
@@ -323,6 +333,12 @@ def test_tiles_are_attacked_alone_and_joined() -> None:
     assert larger == whole
 
 
+def test_tiles_have_seeds_of_their_own() -> None:
+    G = Seeded(lambda y, z: nearest(y + z))
+    measured(subject(G, True), grey(8, 8), ALPHA, replace(QUICK, tile=4), 0)
+    assert len({z.flatten()[0].item() for z in G.seeds if len(z) == 2}) == 4 * 2  # of the attack, and fresh ones
+
+
 def test_a_flow_is_attacked_on_tiles_of_odd_sizes() -> None:
     G = SRFlow(TINY, heat=0.5).eval()
     G.load_state_dict(drawn_weights(G.state_dict(), 0))  # a fresh flow does not look at y
@@ -330,3 +346,19 @@ def test_a_flow_is_attacked_on_tiles_of_odd_sizes() -> None:
     assert found.exploded is None
     assert math.isfinite(found.numbers["rgb:output"])
     assert found.tiles == 4
+
+
+def test_an_attack_encodes_the_input_of_a_flow_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its numbers are those of a model that encodes every row."""
+    G = SRFlow(TINY, heat=0.5).double().eval()
+    G.load_state_dict(drawn_weights(G.state_dict(), 0))
+    pair = Pair(*(image.double() for image in cut_in_the_middle(grey(6, 6), 0)))
+    encoded: list[int] = []
+    G.RRDB.conv_first.register_forward_hook(lambda module, given, out: encoded.append(len(out)))
+    found = measured(subject(G, True), pair, ALPHA, Attack(steps=3, n_seeds=3), 0)
+    assert set(encoded) == {1}
+    encoded.clear()
+    monkeypatch.setattr(Subject, "of_one_input", property(lambda it: it.G))
+    apart = measured(subject(G, True), pair, ALPHA, Attack(steps=3, n_seeds=3), 0)
+    assert apart.numbers == pytest.approx(found.numbers, rel=1e-6)
+    assert set(encoded) == {3}

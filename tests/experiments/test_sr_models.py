@@ -16,9 +16,10 @@ from reference_experiments.networks.rrdb import RRDBNet
 from reference_experiments.networks.srflow import SRFlow
 from reference_experiments.srflow import models
 from reference_experiments.srflow.bicubic import enlarged
-from reference_experiments.srflow.models import KNOWN, subject, subjects
+from reference_experiments.srflow.models import KNOWN, EncodedOnce, Subject, subject, subjects
 from reference_experiments.srflow.settings import TINY, FlowTraining
 from reference_experiments.srflow.training import train, trained_flow
+from tests.drawn_weights import drawn_weights
 from tests.experiments import sr_models
 from tests.experiments.image_runs import digits
 
@@ -112,7 +113,8 @@ def test_a_factory_that_takes_a_device_gets_it() -> None:
 
 def test_other_weights_are_another_identity() -> None:
     first, again = (subject(f"{HERE}:Scaled") for _ in range(2))
-    assert first.identity == again.identity
+    assert isinstance(first.G, sr_models.Scaled)
+    assert first.identity == again.identity == weights_digest(first.G)
     assert isinstance(again.G, sr_models.Scaled)
     with torch.no_grad():
         again.G.factor.add_(1)
@@ -124,3 +126,24 @@ def test_two_models_of_one_name_are_refused() -> None:
     assert [one.name for one in subjects(["bicubic", f"{HERE}:on"])] == ["bicubic", f"{HERE}:on"]
     with pytest.raises(ValueError, match="models must have different names"):
         subjects(["bicubic", "bicubic"])
+
+
+def test_a_flow_encodes_equal_rows_once_and_others_each() -> None:
+    flow = SRFlow(TINY, heat=0.5).double().eval()
+    flow.load_state_dict(drawn_weights(flow.state_dict(), 0))
+    found = Subject(flow, "it", "flow", True, "").of_one_input
+    assert isinstance(found, EncodedOnce)
+    encoded: list[int] = []
+    flow.RRDB.conv_first.register_forward_hook(lambda module, given, out: encoded.append(len(out)))
+    one = torch.rand(1, 3, 4, 5, dtype=torch.float64)
+    other = one.clone()
+    other[0, 2, 3, 4] += 0.1
+    for y in (one.expand(3, -1, -1, -1), torch.cat([one, one, other])):
+        results = []
+        for G in (found, flow):
+            rows, z = y.clone().requires_grad_(), found.sample_z(y, torch.Generator().manual_seed(0))
+            x_hat = G(rows, z)
+            results.append((x_hat, torch.autograd.grad(x_hat.square().sum(), rows)[0].sum(0)))
+        torch.testing.assert_close(*results)
+    assert encoded == [1, 3, 3, 3]
+    assert not any(isinstance(subject(name).of_one_input, EncodedOnce) for name in ("bicubic", f"{HERE}:Grainy"))

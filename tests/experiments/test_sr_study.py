@@ -17,18 +17,19 @@ from reference_experiments.images.figures import save
 from reference_experiments.images.numbers import Number
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.runs import Record
-from reference_experiments.srflow import flow_report, study
-from reference_experiments.srflow.attack import Attack
+from reference_experiments.srflow import flow_report, models, study
+from reference_experiments.srflow.attack import Attack, measured
 from reference_experiments.srflow.bicubic import as_input, enlarged
 from reference_experiments.srflow.figures import figure7, sharpness_figure
 from reference_experiments.srflow.findings import concerns, explosions, findings
-from reference_experiments.srflow.models import Role, Subject
+from reference_experiments.srflow.models import Role, Subject, subjects
 from reference_experiments.srflow.outputs import outputs_figure, pictures
 from reference_experiments.srflow.presets import LEVELS, OFFICIAL, PRESETS, SETS, Run, drawn_images
 from reference_experiments.srflow.report import page
 from reference_experiments.srflow.run import changed, conduct, images_of
 from reference_experiments.srflow.study import Image, Item, benchmark, planned, protocol, rows, work
 from reference_experiments.srflow.summary import Summary, text
+from tests.experiments import sr_models
 
 ATTACK = Attack(steps=2, n_seeds=2)
 HERE = "tests.experiments.sr_models"
@@ -90,10 +91,12 @@ def test_other_settings_weights_or_images_are_measured_anew(tmp_path: Path) -> N
         return item.path
 
     brighter = replace(images[0], pair=Pair(images[0].pair.x, images[0].pair.y + 0.001))
+    another_source = replace(images[0], pair=Pair(images[0].pair.x + 0.001, images[0].pair.y))
     changes: list[dict[str, Any]] = [{"seed": 1}, {"steps": 3}, {"n_seeds": 3}, {"crop": 8}, {"tile": 8}]
     others = [replace(ATTACK, **change) for change in changes]
     found = [places(), *map(places, others), places(OFFICIAL), places(identity="others"), places(image=brighter)]
     found += [
+        places(image=another_source),
         places(level=2),
         places(image=replace(images[0], number=1)),
         places(image=replace(images[0], set="other")),
@@ -105,6 +108,25 @@ def test_other_settings_weights_or_images_are_measured_anew(tmp_path: Path) -> N
 def test_images_have_seeds_of_their_own() -> None:
     pair = drawn_images(1)[0].pair
     assert len({Image(name, number, pair).key for name in "ab" for number in range(3)}) == 6
+
+
+def test_an_item_is_measured_at_its_alpha_with_its_images_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def watched(*arguments: Any) -> Any:
+        given.append(arguments)
+        return measured(*arguments)
+
+    monkeypatch.setattr(study, "measured", watched)
+    images = drawn_images(2)[1:]
+    items = planned([bicubic()], images, [8], ATTACK, tmp_path)
+    work(items, max_batch=3)
+    ((it, pair, alpha, attack, number, max_batch),) = given
+    assert (it, alpha, attack, number, max_batch) == (items[0].subject, 8 / 255, ATTACK, images[0].key, 3)
+    assert torch.equal(pair.x, images[0].pair.x)
+    assert torch.equal(pair.y, images[0].pair.y)
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -215,7 +237,9 @@ def test_anybodys_model_by_one_command(tmp_path: Path, capsys: pytest.CaptureFix
         "--crop", "5", "--steps", "2", "--seeds", "3", "--data", str(tmp_path), "--out", str(tmp_path / "out"),
         "--parts", str(tmp_path / "parts"), "--convention", "y", "--max-batch", "2",
     ]  # fmt: skip
+    sr_models.ROWS.clear()
     main([*arguments, "--rank", "1", "--world", "2"])
+    assert max(sr_models.ROWS) == 2
     assert "custom: other processes have not finished yet" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
     main(arguments)
@@ -243,7 +267,14 @@ def test_a_wrong_command_ends_with_its_reason(tmp_path: Path) -> None:
         main(["train-flow", "smoke", "--data", str(tmp_path), "--out", str(tmp_path / "flow")])
 
 
-def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path) -> None:
+def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attacked: list[Any] = []
+
+    def watched(*given: Any, **more: Any) -> list[Subject]:
+        attacked[:] = subjects(*given, **more)
+        return attacked
+
+    monkeypatch.setattr(models, "subjects", watched)
     main(["prepare", "digits32", "--out", str(tmp_path)])
     flow = tmp_path / "flow"
     main(["train-flow", "smoke", "--steps", "1", "--heat", "0.5", "--data", str(tmp_path), "--out", str(flow)])
@@ -259,6 +290,7 @@ def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out" / "custom" / "rows.json").read_text())
     assert [row["model"] for row in content["rows"]] == ["flow trained on noisy inputs"]
     assert content["protocol"]["attack"]["seed"] == 3
+    assert attacked[0].G.RRDB.checkpointing
 
 
 # -- summaries, findings, figures --------------------------------------------------------------------------------------
@@ -317,6 +349,21 @@ def test_what_is_uncertain_is_confirmed_in_direction_only() -> None:
     assert set(verdicts(made_up(wide, sharp)).values()) == {"in direction only"}
 
 
+def test_a_margin_that_the_interval_or_the_mean_misses_is_a_direction_only() -> None:
+    margins: dict[tuple[str, Role], list[Any]] = {
+        ("SRFlow", "flow"): [29.5, 30.0, 30.5], ("EDSR", "distortion"): [32.0, 31.0, 30.0],  # low end: -4.7 dB
+        ("ESRGAN", "GAN"): [28.0, 28.5, 29.1],  # 1.5 dB below SRFlow, by all intervals
+    }  # fmt: skip
+    assert list(verdicts(made_up(margins)).values())[:2] == ["in direction only"] * 2
+
+
+def test_doubts_that_differ_in_numbers_are_one() -> None:
+    summary = made_up({("a", "flow"): [30.0]})
+    for row, number in zip(summary.rows, ("0.1", "2.5e-05"), strict=True):
+        row["concerns"] += [f"the attack found {number}"] * 2
+    assert concerns(summary) == ["a, 4 times, such as: the attack found 0.1"]
+
+
 def test_an_ordering_needs_its_models_and_images() -> None:
     assert findings(made_up({("a", "flow"): [30.0, 31.0]})) == []
     assert findings(made_up({("a", "other"): [30.0], ("b", "linear"): [30.0]})) == []
@@ -329,6 +376,11 @@ def test_differences_are_of_the_same_images() -> None:
     difference = summary.difference("a", "b", "S", 1.0, "output")
     assert difference is not None
     assert difference.estimate == 1.5
+    unchanged = made_up({("a", "flow"): [30.0, "inf", 32.0], ("b", "distortion"): [29.0, 10.0, 30.0]})
+    for pair, expected in ((("a", "b"), 1.5), (("b", "a"), -1.5)):
+        difference = unchanged.difference(*pair, "S", 1.0, "output")
+        assert difference is not None
+        assert (difference.estimate, difference.n_infinite) == (expected, 0)
 
 
 def test_numbers_as_text() -> None:
@@ -353,6 +405,9 @@ def test_the_page_says_what_was_done(tmp_path: Path) -> None:
         "SRFlow is as robust as EDSR", "blown exploded under 6 of 6 attacks",
     ):  # fmt: skip
         assert part in written
+    exploded = {line.split(" | ")[0]: line for line in written.splitlines() if " | 8/255 | " in line}
+    assert exploded["| SRFlow"].endswith("| 0 |")
+    assert exploded["| blown"].endswith("| 3 |")
     plain = page("full", summary, protocol(Attack()), record)
     assert "on whole images: 50 steps from a uniform random start, away from the model's own clean output" in plain
 
@@ -384,6 +439,10 @@ def test_figure_7_has_two_panels_a_set_with_all_curves(tmp_path: Path, monkeypat
         points = [tuple(container[0].get_xydata().flatten()) for container in axes.containers]
         assert points[0] == (1.0, 31.0, 8.0, 31.0)
         assert points[3] == (1.0, 1.0, 8.0, 1.0)
+        (ends,) = axes.containers[0][2]
+        assert [segment[:, 1].tolist() for segment in ends.get_segments()] == [
+            pytest.approx([28.516, 33.484], abs=1e-3)
+        ] * 2
 
 
 def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,6 +450,7 @@ def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, mo
     (axes,) = lines_of(sharpness_figure, monkeypatch, summary, tmp_path / "figure")
     points = [tuple(container[0].get_xydata().flatten()) for container in axes.containers]
     assert points[:3] == [(1.0, 31.0), (1.0, 31.0), (0.5, pytest.approx(32.0667, abs=1e-3))]
+    assert list(axes.lines[0].get_xdata()) == [1, 1]  # the source's own sharpness
     assert len(points) == 6  # what did not change has no point
     assert [label.get_text() for label in axes.texts] == ["1", "8"] * 3
 

@@ -317,6 +317,23 @@ def test_it_is_an_estimator() -> None:
     assert gradient.abs().max() > 0
 
 
+@pytest.mark.parametrize(("levels", "checkpointing"), [(2, False), (3, False), (3, True)])
+def test_one_input_serves_all_rows_of_the_seeds_and_is_encoded_once(levels: int, checkpointing: bool) -> None:
+    model, y = tiny(replace(TINY, levels=levels), checkpointing=checkpointing), drawn(1, 3, 3, 5)
+    rows, seeds = y.expand(4, -1, -1, -1), model.sample_z(y.expand(4, -1, -1, -1))
+    encoded: list[int] = []
+    model.RRDB.conv_first.register_forward_hook(lambda module, given, out: encoded.append(len(out)))
+    results = []
+    for given in (y, rows):
+        leaf, *z = (tensor.detach().requires_grad_() for tensor in (given, *seeds))
+        x_hat = model(leaf, tuple(z))
+        gradients = torch.autograd.grad(x_hat.square().sum(), [leaf, *z, model.RRDB.upconv1.weight])
+        results.append([x_hat, gradients[0].sum(0), *gradients[1:]])
+    torch.testing.assert_close(*results)
+    assert results[0][1].abs().max() > 0
+    assert encoded == [1, 4]
+
+
 # -- gradients and memory ----------------------------------------------------------------------------------------------
 
 
@@ -376,6 +393,13 @@ def test_arguments_of_another_shape_are_named() -> None:
         model(y, (z,))
     with pytest.raises(ValueError, match=r"z must be a tuple .* got \[\(1, 96, 2, 2\), \(1, 6, 8, 8\)\]"):
         model(y, (z, eps))
+    with pytest.raises(ValueError, match=r"z must be .* \[\(2, 6, 8, 8\), \(2, 96, 2, 2\)\] .* got .*\(3, 96, 2, 2\)"):
+        model(y, (eps.expand(2, -1, -1, -1), z.expand(3, -1, -1, -1)))  # one y goes with any number of rows, but one
+    for no_z in ((), (torch.tensor(1.0), z)):
+        with pytest.raises(ValueError, match=r"z must be a tuple of tensors of shapes \[\(1, 6, 8, 8\)"):
+            model(y, no_z)
+    with pytest.raises(ValueError, match=r"z must be .* shapes \[\(2, 6, 8, 8\), .* got \[\(1, 6, 8, 8\)"):
+        model(y.expand(2, -1, -1, -1), (eps, z))
     with pytest.raises(ValueError, match=r"x must be \(1, 3, 16, 16\), 4 times y, got \(1, 3, 16, 15\)"):
         model.encode(drawn(1, 3, 16, 15), y)
     for wrong in (drawn(1, 1, 4, 4), drawn(1, 3, 1, 4), drawn(3, 4, 4)):
