@@ -266,9 +266,12 @@ def test_a_wrong_command_ends_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_flow_is_trained_and_attacked_by_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     attacked: list[Any] = []
-    monkeypatch.setattr(
-        models, "subjects", lambda *given, **more: attacked.extend(subjects(*given, **more)) or attacked
-    )
+
+    def watched(*given: Any, **options: Any) -> list[Subject]:
+        attacked.extend(subjects(*given, **options))
+        return attacked
+
+    monkeypatch.setattr(models, "subjects", watched)
     main(["prepare", "digits32", "--out", str(tmp_path)])
     flow = tmp_path / "flow"
     main(["train-flow", "smoke", "--steps", "1", "--heat", "0.5", "--data", str(tmp_path), "--out", str(flow)])
