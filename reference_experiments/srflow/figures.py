@@ -16,10 +16,14 @@ COLOURS = ("#1d4ed8", "#c2410c", "#15803d", "#7e22ce", "#0e7490", "#a16207", "#b
 MARKERS = "osD^vP*X"
 HEIGHT, WIDTH = 2.6, 3.1
 """Of a panel, in inches."""
+SHOWN_DB = (-10.0, 60.0)
+"""Of output PSNR; outputs of a model that is about to explode are further away than any image."""
 
 
 def figure7(path: Path, summary: Summary) -> None:
     """Two panels for each set: how visible the attack is, and how far it moves the output; intervals over images.
+
+    A cross at the foot marks an alpha at which a model exploded on some image.
 
     Args:
         path: without ending.
@@ -39,6 +43,8 @@ def figure7(path: Path, summary: Summary) -> None:
                 axes.set_title(of_set, fontsize=10)
             else:
                 axes.set_xlabel("alpha (levels of 255)")
+                _explosions(axes, summary, of_set)
+                _cut_off(axes)
         panels[row][0].set_ylabel(title)
     _legend(figure, panels[0][0])
     save(figure, path)
@@ -60,6 +66,7 @@ def sharpness_figure(path: Path, summary: Summary) -> None:
         axes.axvline(1.0, color="0.6", linewidth=1, linestyle=":")
         for i, model in enumerate(summary.models):
             _column(axes, summary, model, of_set, i)
+        _cut_off(axes)
         axes.set_title(of_set, fontsize=10)
         axes.set_xlabel("sharpness of the clean output\n(the source has 1)")
         axes.grid(alpha=0.25)
@@ -84,6 +91,21 @@ def _curve(axes: Axes, summary: Summary, model: str, of_set: str, name: str, i: 
         levels, means, yerr=[below, above], label=model, color=_colour(i), marker=_marker(i), markersize=4.5,
         linewidth=1.3, capsize=2, elinewidth=0.9,
     )  # fmt: skip
+
+
+def _explosions(axes: Axes, summary: Summary, of_set: str) -> None:
+    """A cross for each model and alpha with explosions, side by side at the foot of the panel."""
+    for i, model in enumerate(summary.models):
+        levels = [alpha for alpha in summary.levels if summary.row(model, of_set, alpha)["exploded"]]
+        height = [0.04 + 0.06 * i] * len(levels)
+        axes.plot(
+            levels, height, "x", color=_colour(i), markersize=5, transform=axes.get_xaxis_transform(), clip_on=False
+        )
+
+
+def _cut_off(axes: Axes) -> None:
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, SHOWN_DB[0]), min(top, SHOWN_DB[1]))
 
 
 def _column(axes: Axes, summary: Summary, model: str, of_set: str, i: int) -> None:

@@ -439,10 +439,20 @@ def test_figure_7_has_two_panels_a_set_with_all_curves(tmp_path: Path, monkeypat
         points = [tuple(container[0].get_xydata().flatten()) for container in axes.containers]
         assert points[0] == (1.0, 31.0, 8.0, 31.0)
         assert points[3] == (1.0, 1.0, 8.0, 1.0)
+        crosses = [tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata())]
+        assert crosses == ([(1.0, 8.0)] if label == "Output PSNR (dB)" else [])
         (ends,) = axes.containers[0][2]
         assert [segment[:, 1].tolist() for segment in ends.get_segments()] == [
             pytest.approx([28.516, 33.484], abs=1e-3)
         ] * 2
+
+
+def test_outputs_further_away_than_any_image_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    near, far = ({("a", "other"): [30.0, value]} for value in (29.0, -300.0))
+    for draw in (figure7, sharpness_figure):
+        for values, cut in ((near, False), (far, True)):
+            axes = lines_of(draw, monkeypatch, made_up(values, {"a": [0.5, 0.6]}), tmp_path / "figure")[-1]
+            assert (axes.get_ylim() == (-10, 60)) is cut, values
 
 
 def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
