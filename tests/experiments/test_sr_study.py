@@ -448,11 +448,11 @@ def test_figure_7_has_two_panels_a_set_with_all_curves(tmp_path: Path, monkeypat
 
 
 def test_outputs_further_away_than_any_image_are_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    near, far = ({("a", "other"): [30.0, value]} for value in (29.0, -300.0))
     for draw in (figure7, sharpness_figure):
-        for values, cut in ((near, False), (far, True)):
-            axes = lines_of(draw, monkeypatch, made_up(values, {"a": [0.5, 0.6]}), tmp_path / "figure")[-1]
-            assert (axes.get_ylim() == (-10, 60)) is cut, values
+        for value, cut in ((29.0, False), (-300.0, True)):
+            summary = made_up({("a", "other"): [30.0, value]}, {"a": [0.5, 0.6]})
+            axes = lines_of(draw, monkeypatch, summary, tmp_path / "figure")[-1]
+            assert (axes.get_ylim() == (-10, 60)) is cut, value
 
 
 def test_the_second_figure_sets_output_psnr_against_sharpness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
