@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ SIDE = 24
 """Pixels of y that are shown."""
 N_SEEDS = 2
 """Outputs of a stochastic model."""
-INCHES = 1.5
-"""Of a picture."""
+INCHES, LETTERS = 1.5, 20
+"""Of a picture: its side, and a line of its title."""
 
 
 def outputs_figure(
@@ -45,7 +46,7 @@ def outputs_figure(
     first = list({image.set: image for image in reversed(images)}.values())[::-1]
     rows = [pictures(subjects, image, device, seed) for image in first]
     titles = list(rows[0])
-    figure = Figure(figsize=(INCHES * len(titles), (INCHES + 0.1) * len(rows) + 0.2), layout="constrained")
+    figure = Figure(figsize=(INCHES * len(titles), (INCHES + 0.1) * len(rows) + 0.4), layout="constrained")
     panels = figure.subplots(len(rows), len(titles), squeeze=False)
     for of_row, shown, image in zip(panels, rows, first, strict=True):
         for axes, picture in zip(of_row, shown.values(), strict=True):
@@ -53,7 +54,7 @@ def outputs_figure(
             axes.set(xticks=[], yticks=[])
         of_row[0].set_ylabel(image.set, fontsize=8)
     for axes, title in zip(panels[0], titles, strict=True):
-        axes.set_title(title, fontsize=8)
+        axes.set_title(fill(title, LETTERS), fontsize=8, va="bottom")
     save(figure, path)
 
 
