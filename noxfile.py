@@ -21,14 +21,14 @@ TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torch
 
 PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "torch-fidelity==0.4.*")
 
-# (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between on the oldest Python.
+# (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between.
 MATRIX = [
     ("3.11", "2.4"),
     ("3.11", "2.7"),
-    ("3.11", "2.10"),
     ("3.11", "2.13"),
     ("3.11", "2.15"),
     ("3.12", "2.4"),
+    ("3.12", "2.10"),
     ("3.12", "2.15"),
     ("3.13", "2.5"),
     ("3.13", "2.15"),
