@@ -22,6 +22,9 @@ BARS = "Sensitivity of the estimators: what the attack finds, the true maximum o
 ELLIPSES = "Points between two ellipses, and of the two consistent estimators X_1 and X_2"
 ZIGZAG = "The zigzag and the mapping onto it, for growing frequency"
 DIGITS = "Digits completed from their bottom quarter by four GANs, four samples each"
+LIKELIHOOD = "A flow's bits per pixel, consistency, diversity and sharpness over the steps of its training"
+FIGURE7 = "PSNR of the attacked inputs and of the outputs of super-resolvers against the attack's alpha, for each set"
+SHARPNESS = "PSNR of the outputs of super-resolvers under attack against how sharp they are without, for each set"
 FIGURES = {
     "toy-quick/figure2.png": SCATTER,
     "toy-quick/appendix_d.png": BARS,
@@ -34,6 +37,14 @@ FIGURES = {
     "demo/figure.png": DIGITS,
     "demo-seeds/figure.png": DIGITS + ", of the first of three training seeds",
     "diffusion/figure.png": "Digits completed by a diffusion sampler, posterior means and GANs",
+    "srflow-flow/training.png": LIKELIHOOD,
+    "srflow-flow-noisy/training.png": LIKELIHOOD,
+    "srflow-crops/figure7.png": FIGURE7,
+    "srflow-crops/sharpness.png": SHARPNESS,
+    "srflow-crops/outputs.png": "An image's middle of each set: its input, what each model makes of it, the source",
+    "srflow-full/figure7.png": FIGURE7,
+    "srflow-full/sharpness.png": SHARPNESS,
+    "srflow-full/outputs.png": "The middle of one image of each set: its input, what two models make of it, its source",
     "faces32-sr/figure3.png": "Quality, variety and robustness of four models of faces against the factor: a chart",
 }
 PICTURE = re.compile(r"!\[[^\]]*\]\(results/([^)]+)\)\n?")
