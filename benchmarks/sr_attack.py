@@ -5,9 +5,9 @@
 The bare passes are a loop of these and nothing else, with the model's seeds as the rows of one batch: one clean forward
 pass; per step one forward and one backward pass to the input; one attacked forward pass; of a stochastic model a clean
 and an attacked one at seeds that did not choose the attack, since its table has a column of them. Everything else that
-the study does counts as its own cost: the library's checks and doubts, PSNRs and sharpness. Both call a flow as the study does, which encodes the one y of all seeds once; with ``--every-row``, what its
-bare passes cost without that is beside them. Without ``--models``: a small flow with random weights alone, which is
-always measured.
+the study does counts as its own cost: the library's checks and doubts, PSNRs and sharpness. Both call a flow as the
+study does, which encodes the one y of all seeds once; with ``--every-row``, what its bare passes cost without that is
+beside them. Without ``--models``: a small flow with random weights alone, which is always measured.
 """
 
 from __future__ import annotations
