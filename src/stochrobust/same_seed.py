@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from stochrobust._arguments import check_choice, check_count, check_tensor, describe
 from stochrobust.balls import flat
@@ -171,6 +170,7 @@ class SameSeed:
 
     def recomputed(self, of_chunk: Callable[[slice], Tensor]) -> Tensor:
         """A function of each chunk's passes, joined; they are made again in the backward pass, not kept for it."""
+        from torch.utils.checkpoint import checkpoint  # of torch 2.4, takes longer to import than all of this package
 
         def now(chunk: slice) -> Tensor:
             # Weights that autocast has cast and kept are not cast again: the recomputation would differ from this.
