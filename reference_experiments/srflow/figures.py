@@ -67,6 +67,7 @@ def sharpness_figure(path: Path, summary: Summary) -> None:
         for i, model in enumerate(summary.models):
             _column(axes, summary, model, of_set, i)
         _cut_off(axes)
+        axes.set_xlim(left=0)
         axes.set_title(of_set, fontsize=10)
         axes.set_xlabel("sharpness of the clean output\n(the source has 1)")
         axes.grid(alpha=0.25)
@@ -98,9 +99,7 @@ def _explosions(axes: Axes, summary: Summary, of_set: str) -> None:
     for i, model in enumerate(summary.models):
         levels = [alpha for alpha in summary.levels if summary.row(model, of_set, alpha)["exploded"]]
         height = [0.04 + 0.06 * i] * len(levels)
-        axes.plot(
-            levels, height, "x", color=_colour(i), markersize=5, transform=axes.get_xaxis_transform(), clip_on=False
-        )
+        axes.plot(levels, height, "x", color=_colour(i), markersize=5, transform=axes.get_xaxis_transform())
 
 
 def _cut_off(axes: Axes) -> None:
@@ -125,7 +124,7 @@ def _column(axes: Axes, summary: Summary, model: str, of_set: str, i: int) -> No
         )  # fmt: skip
         axes.annotate(
             f"{alpha:g}", (sharp.estimate, output.estimate), (5, 3), textcoords="offset points", fontsize=7,
-            color=_colour(i),
+            color=_colour(i), annotation_clip=True,
         )  # fmt: skip
         label = None
 

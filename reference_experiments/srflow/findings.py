@@ -79,7 +79,9 @@ def _sharper(summary: Summary, flow: str, other: str) -> Finding:
     verdict = _all([number.estimate > 0 for number in found.values()])
     if verdict == "confirmed" and any(number.low is None or number.low <= 0 for number in found.values()):
         verdict = "in direction only"
-    return Finding(f"{flow} is sharper than {other}", verdict, _listed(found, 2, "of the source's gradient energy"))
+    return Finding(
+        f"{flow} is sharper than {other}", verdict, _listed(found, 2, "shares of the source's gradient energy")
+    )
 
 
 def _differences(summary: Summary, model: str, other: str, name: str) -> dict[tuple[str, float], Number]:
