@@ -42,9 +42,19 @@ def check_numbers() -> None:
     assert abs(sr.w2_squared(points, points + 1.0).item() - 2.0) < 1e-9  # a translation by (1, 1)
 
 
+def check_audit() -> None:
+    """A whole audit, as Markdown and JSON."""
+    projector = sr.BlockAverageProjector(2)
+    report = sr.audit(projector.pinv, torch.rand(12, 1, 4, 4), eps=0.1, projector=projector)
+    assert abs(report.numbers["amplification"].estimate - 1) < 1e-3, report.numbers  # that map copies pixels
+    assert "amplification" in report.to_markdown()
+    assert sr.AuditReport.from_json(report.to_json()).numbers == report.numbers
+
+
 def main() -> None:
     check_installed()
     check_numbers()
+    check_audit()
     print(f"stochrobust {sr.__version__} with torch {torch.__version__} alone: {sr.__file__}")
 
 
