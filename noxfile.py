@@ -126,7 +126,7 @@ def chromium(session: nox.Session) -> None:
         session.warn("no Chromium or Chrome on the PATH: the browser tests skip")
         return
     patience = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=30")
-    wanted = ("install", "--yes", "--no-install-recommends", "chromium")
+    wanted = ("install", "--yes", "--no-install-recommends", "chromium", "fonts-dejavu-core")
     for command in (("update",), wanted):
         session.run("apt-get", *patience, *command, external=True, silent=True, success_codes=range(256))
 
