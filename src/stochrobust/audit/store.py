@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stochrobust._whole_file import read_checked, write_checked
 from stochrobust.audit.findings import Example
 from stochrobust.audit.pictures import Pictures
 
-# A file is this line, the SHA-256 of all that follows in hexadecimal, a line of JSON, and the tensors' bytes.
+# The kind of a checked file whose body is a line of JSON, and the tensors' bytes.
 _MAGIC = b"stochrobust audit 1"
 
 
@@ -66,7 +66,7 @@ class Store:
 
 
 def _write(path: Path, measured: Measured) -> None:
-    """To another name first: no reader ever sees half a file."""
+    """All or nothing."""
     tensors = dict(measured.numbers)
     examples = {
         "first": [_packed(example, f"first {i}", tensors) for i, example in enumerate(measured.pictures.first)],
@@ -76,23 +76,17 @@ def _write(path: Path, measured: Measured) -> None:
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     shapes = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
     header = {"arrays": shapes, "concerns": measured.concerns, "examples": examples}
-    body = json.dumps(header).encode() + b"\n" + b"".join(array.tobytes() for array in arrays.values())
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        beside.write_bytes(b"\n".join([_MAGIC, hashlib.sha256(body).hexdigest().encode(), body]))
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_checked(path, _MAGIC, [json.dumps(header).encode() + b"\n", *(array.tobytes() for array in arrays.values())])
 
 
 def _read(path: Path) -> Measured | None:
     """What :func:`_write` was given; None if the file is not there or not whole."""
     try:
-        magic, checksum, body = path.read_bytes().split(b"\n", 2)
-    except (FileNotFoundError, ValueError):
+        magic, body = read_checked(path)
+    except FileNotFoundError:
         return None
-    if magic != _MAGIC or hashlib.sha256(body).hexdigest().encode() != checksum:
+    if magic != _MAGIC or body is None:
         return None
     line, _, content = body.partition(b"\n")
     header, tensors, start = json.loads(line), {}, 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,43 +12,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stochrobust._whole_file import read_checked, write_checked
 from stochrobust.metrics.protocol import Protocol
 
-# A file is this line, the SHA-256 of all that follows in hexadecimal, a line of JSON, and the numbers, row by row.
+# The kind of a checked file whose body is a line of JSON, and the numbers, row by row.
 _MAGIC = b"stochrobust statistics "
 _VERSION = b"1"
 
 
 def write_statistics(path: str | os.PathLike[str], values: Tensor, protocol: Protocol, *, is_packed: bool) -> None:
-    """Write a float64 matrix and its protocol, to another name first: no reader ever sees half a file."""
+    """Write a float64 matrix and its protocol, all or nothing."""
     header = {"protocol": asdict(protocol), "shape": list(values.shape), "is_packed": is_packed}
-    parts = [json.dumps(header).encode() + b"\n", values.cpu().numpy().astype("<f8").tobytes()]
-    checksum = hashlib.sha256()
-    for part in parts:
-        checksum.update(part)
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with beside.open("xb") as file:
-            file.write(_MAGIC + _VERSION + b"\n" + checksum.hexdigest().encode() + b"\n")
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    body = [json.dumps(header).encode() + b"\n", values.cpu().numpy().astype("<f8").tobytes()]
+    write_checked(Path(path), _MAGIC + _VERSION, body)
 
 
 def read_statistics(path: str | os.PathLike[str]) -> tuple[Tensor, Protocol, bool]:
     """What :func:`write_statistics` was given."""
-    magic, _, rest = Path(path).read_bytes().partition(b"\n")
+    magic, body = read_checked(Path(path))
     if not magic.startswith(_MAGIC):
         raise ValueError(f"path must be a file that FrechetStatistics.save wrote, got another kind of file: {path}")
     if magic != _MAGIC + _VERSION:
         version = magic.removeprefix(_MAGIC)[:20].decode(errors="replace")
         raise ValueError(f"path must be a statistics file of version 1, got version {version!r}: {path}")
-    checksum, _, body = rest.partition(b"\n")
-    if hashlib.sha256(body).hexdigest().encode() != checksum:
+    if body is None:
         raise ValueError(f"path must be a whole statistics file, got a truncated or damaged one: {path}")
     line, _, numbers = body.partition(b"\n")
     header = json.loads(line)
