@@ -12,6 +12,7 @@ import torch
 
 from stochrobust.audit.findings import NUMBERS, AuditNumber
 from stochrobust.audit.report import AuditReport
+from stochrobust.audit.tables import json_ready
 from stochrobust.metrics.intervals import interval_of_mean
 
 Outcome = Literal["better", "worse", "higher", "lower", "cannot tell"]
@@ -71,7 +72,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """All of it; infinities and NaN as strings, since JSON has none."""
-        return json.dumps(_json_ready(asdict(self)), indent=1, ensure_ascii=False)
+        return json.dumps(json_ready(asdict(self)), indent=1, ensure_ascii=False)
 
     def to_markdown(self) -> str:
         """A table of the differences, and a sentence for each."""
@@ -156,7 +157,7 @@ def _differing(a: Any, b: Any, where: str = "") -> Iterator[str]:
     if isinstance(a, dict) and isinstance(b, dict):
         for key in sorted(a.keys() | b.keys()):
             yield from _differing(a.get(key, "nothing"), b.get(key, "nothing"), f"{where}.{key}" if where else key)
-    elif _json_ready(a) != _json_ready(b):
+    elif json_ready(a) != json_ready(b):
         yield f"{where}: {a} against {b}"
 
 
@@ -235,12 +236,3 @@ def _figure(value: float) -> str:
 
 def _cell(title: str) -> str:
     return title.replace("|", "\\|").replace("\n", " ")
-
-
-def _json_ready(value: Any) -> Any:
-    """Nested values with tuples as lists, and numbers that JSON has not as strings."""
-    if isinstance(value, dict):
-        return {name: _json_ready(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_ready(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

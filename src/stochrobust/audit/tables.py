@@ -29,7 +29,7 @@ def to_json(findings: Findings) -> str:
         "concerns": findings.concerns,
         "protocol": findings.protocol,
     }
-    return json.dumps(_written(content), allow_nan=False, indent=1)
+    return json.dumps(json_ready(content), allow_nan=False, indent=1)
 
 
 def from_json(text: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
     if findings.concerns:
         parts.append("## Doubts\n\n" + "\n".join(f"- {sentence}" for sentence in findings.concerns))
     if protocol:
-        parts.append(f"## Protocol\n\n```json\n{json.dumps(_written(findings.protocol), indent=1)}\n```")
+        parts.append(f"## Protocol\n\n```json\n{json.dumps(json_ready(findings.protocol), indent=1)}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -104,12 +104,12 @@ def _about(info: NumberInfo) -> str:
     return "; ".join(filter(None, [info.about, better]))
 
 
-def _written(value: Any) -> Any:
-    """As JSON has it: lists for tuples, words for what is not finite."""
+def json_ready(value: Any) -> Any:
+    """Nested values as JSON has them: lists for tuples, words for numbers that are not finite."""
     if isinstance(value, dict):
-        return {key: _written(part) for key, part in value.items()}
+        return {key: json_ready(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_written(part) for part in value]
+        return [json_ready(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
