@@ -26,8 +26,8 @@ class FlowTraining:
         milestones: shares of ``steps``.
         noise: width of the uniform noise that is added to x ("dequantisation"); 0, as published, for none. The original
             code has an option for 1 / 32.
-        y_noise: largest standard deviation of Gaussian noise that is added to y, each image's own uniform below it;
-            0, as published, for none.
+        y_noise: largest standard deviation, in units of y in [0, 1], of Gaussian noise that is added to y, each image's
+            own uniform below it; 0, as published, for none.
         max_norm: of the gradient of all weights, which is scaled down to it; 0 for no limit.
         heat: of the seeds that validation draws.
         seed: of everything drawn.

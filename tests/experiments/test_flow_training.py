@@ -100,20 +100,25 @@ def test_all_that_is_trained_moves_and_nothing_else() -> None:
     assert {name.split(".")[1] for name in still} == {"upconv2", "HRconv", "conv_last", "f"}
 
 
-def test_noise_is_uniform_of_its_width_and_belongs_to_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
+def encoded(monkeypatch: pytest.MonkeyPatch, given: Pair, name: str, width: float) -> list[Pair]:
+    """What the flow gets of a pair: without the noise of that name, with it, again, and at a later step."""
+    seen: list[Pair] = []
     encode = SRFlow.encode
 
     def watched(self: SRFlow, x: Tensor, y: Tensor) -> Any:
-        seen.append(x)
+        seen.append(Pair(x, y))
         return encode(self, x, y)
 
     monkeypatch.setattr(SRFlow, "encode", watched)
-    given = pair(4)
-    for noise, step in ((0.0, 0), (0.5, 0), (0.5, 0), (0.5, 1)):
-        settings = replace(SETTINGS, noise=noise)
+    for noise, step in ((0.0, 0), (width, 0), (width, 0), (width, 1)):
+        settings = replace(SETTINGS, **{name: noise})  # type: ignore[arg-type]
         one_step(*untrained(settings, "cpu"), given, settings, step)
-    plain, noisy, again, later = seen
+    return seen
+
+
+def test_noise_is_uniform_of_its_width_and_belongs_to_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = pair(4)
+    plain, noisy, again, later = (seen.x for seen in encoded(monkeypatch, given, "noise", 0.5))
     assert torch.equal(plain, given.x)
     assert torch.equal(noisy, again)
     assert not torch.equal(noisy, later)
@@ -136,19 +141,8 @@ def test_three_sets_are_looked_at_alike(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_noise_of_y_is_gaussian_of_a_width_of_each_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
-    encode = SRFlow.encode
-
-    def watched(self: SRFlow, x: Tensor, y: Tensor) -> Any:
-        seen.append(y)
-        return encode(self, x, y)
-
-    monkeypatch.setattr(SRFlow, "encode", watched)
     given = pair(64)
-    for y_noise, step in ((0.0, 0), (0.1, 0), (0.1, 0), (0.1, 1)):
-        settings = replace(SETTINGS, y_noise=y_noise)
-        one_step(*untrained(settings, "cpu"), given, settings, step)
-    plain, noisy, again, later = seen
+    plain, noisy, again, later = (seen.y for seen in encoded(monkeypatch, given, "y_noise", 0.1))
     assert torch.equal(plain, given.y)
     assert torch.equal(noisy, again)
     assert not torch.equal(noisy, later)
