@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
-from reference_experiments.networks.mlp import MLPs
+from reference_experiments.networks.mlp import MLPs, Products
 from reference_experiments.runs import load_checkpoint, save_checkpoint
 from reference_experiments.toy.data import disk
 from stochrobust import PAPER_TOY, TRAINING, AdamAscent, SphereAscent, robustness_loss
@@ -37,6 +37,7 @@ class ToyTraining:
         r1: coefficient of the critic's gradient penalty, without 1/2 (open: the printed 10 may include 1/2).
         lr: learning rate of both Adams, with betas (0, 0.9).
         width: of the four hidden layers of both networks (Table 2).
+        products: precision of the products between hidden layers; what is measured afterwards is in float32.
         z_law: law of the seed (open: U(0, 1) in E.1, N(0, 1) in section 5.1).
         n_train: size of each training set.
         n_models: training seeds trained side by side.
@@ -55,6 +56,7 @@ class ToyTraining:
     r1: float = 10.0
     lr: float = 1e-4
     width: int = 512
+    products: Products = "float32"
     z_law: Literal["uniform", "normal"] = "uniform"
     n_train: int = 100_000
     n_models: int = 3
@@ -74,7 +76,7 @@ class ToyEstimator(nn.Module):
 
     def __init__(self, config: ToyTraining) -> None:
         super().__init__()
-        self.network = MLPs(config.n_models, widths(config))
+        self.network = MLPs(config.n_models, widths(config), config.products)
         self.law = torch.rand if config.z_law == "uniform" else torch.randn
         self.sample_z: Callable[..., Tensor] | None = self.draw if config.stochastic else None
 
@@ -84,12 +86,34 @@ class ToyEstimator(nn.Module):
 
     def forward(self, y: Tensor, z: Tensor | None = None) -> Tensor:
         """(N, 1) inputs and seeds -> (N, 1) estimates of x_2."""
-        output: Tensor = self.network(torch.cat([y, torch.zeros_like(y) if z is None else z], 1))
+        output: Tensor = self.network(self.inputs(y, z))
         return output
+
+    def inputs(self, y: Tensor, z: Tensor | None = None) -> Tensor:
+        """The network's, (N, 2): a deterministic estimator's seed is 0."""
+        return torch.cat([y, torch.zeros_like(y) if z is None else z], 1)
 
     def restore(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One estimate (x_1, x_2) per row of y, (N, 1) -> (N, 2)."""
         return torch.cat([y, self(y, self.sample_z(y, generator)) if self.sample_z else self(y)], 1)
+
+
+class FromClean(nn.Module):
+    """``G(y', z) = G(y, z) + change`` for fixed rows y and z, see :meth:`MLPs.change`; one clean pass serves all."""
+
+    def __init__(self, estimator: ToyEstimator, y: Tensor, z: Tensor | None) -> None:
+        super().__init__()
+        self.estimator, self.y = estimator, y
+        self.clean = estimator.network.layers(estimator.inputs(y, z))
+
+    def forward(self, y: Tensor, z: Tensor | None = None) -> Tensor:
+        """(N, 1) inputs near the fixed ones, with their seeds, -> (N, 1)."""
+        network = self.estimator.network
+        output = network.outputs(self.clean[-1])
+        if torch.equal(y, self.y):
+            return output
+        moved = torch.cat([y - self.y, torch.zeros_like(y)], 1)
+        return output + network.change(self.clean, moved)
 
 
 def train(
@@ -118,8 +142,11 @@ def train(
     """
     torch.manual_seed(config.seed)
     generator = torch.Generator(device).manual_seed(config.seed)
-    estimator, critic = ToyEstimator(config).to(device), MLPs(config.n_models, widths(config)).to(device)
-    optimizers = [torch.optim.Adam(net.parameters(), config.lr, betas=(0.0, 0.9)) for net in (estimator, critic)]
+    estimator = ToyEstimator(config).to(device)
+    critic = MLPs(config.n_models, widths(config), config.products).to(device)
+    optimizers = [
+        torch.optim.Adam(net.parameters(), config.lr, betas=(0.0, 0.9), fused=True) for net in (estimator, critic)
+    ]
     data = torch.stack([disk(config.n_train, generator) for _ in range(config.n_models)])
     parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
     start, before, begun = 0, 0.0, time.monotonic()
@@ -178,13 +205,15 @@ def _step(
     total = gan
     if config.weight and step % config.every == config.every - 1:
         n_seeds = config.n_seeds if config.stochastic else 1
+        rows = y.repeat_interleave(n_seeds, 0)
+        z = estimator.sample_z(rows, generator) if estimator.sample_z else None
         robustness = models * robustness_loss(
-            estimator, y, config.eps, n_seeds, attack=ATTACKS[config.attack], reduction=config.reduction,
-            generator=generator,
+            FromClean(estimator, rows, z), y, config.eps, n_seeds, z=z, attack=ATTACKS[config.attack],
+            reduction=config.reduction, generator=generator,
         )  # fmt: skip
         losses["robustness"] = robustness
         total = gan + config.weight * robustness
     optimizers[0].zero_grad()
-    total.backward()
+    total.backward(inputs=list(estimator.parameters()))
     optimizers[0].step()
     return losses

@@ -47,6 +47,33 @@ def test_copies_of_the_mlp_are_ordinary_linear_layers() -> None:
         torch.testing.assert_close(layers[1](layers[0](x[rows]).relu()), nets(x)[rows])
 
 
+def test_the_change_of_the_mlps_is_the_difference_of_their_outputs() -> None:
+    nets = MLPs(3, (2, 32, 32, 32, 2)).double()
+    x, change = torch.randn(12, 2, dtype=torch.float64), 0.5 * torch.randn(12, 2, dtype=torch.float64)
+    clean = nets.layers(x)
+    torch.testing.assert_close(nets.outputs(clean[-1]), nets(x))
+    torch.testing.assert_close(nets.change(clean, change), nets(x + change) - nets(x))
+
+
+@torch.no_grad()
+def test_low_precision_rounds_outputs_and_changes_by_a_share_of_themselves() -> None:
+    torch.manual_seed(0)
+    exact = MLPs(1, (2, 256, 256, 256, 1)).double()
+    x, change = torch.rand(500, 2), torch.tensor([1e-3, 0.0]).expand(500, 2)
+    truth = (exact(x.double() + change) - exact(x.double())).flatten()
+    nets = MLPs(1, (2, 256, 256, 256, 1), "bfloat16")
+    nets.load_state_dict(exact.state_dict())
+
+    def error(found: Tensor) -> float:
+        return float((found.flatten() - truth).norm() / truth.norm())
+
+    output = nets(x)
+    assert output.dtype == torch.float32
+    assert 1e-4 < float((output - exact(x.double())).abs().max() / output.abs().max()) < 0.02
+    assert error(nets.change(nets.layers(x), change)) < 0.15
+    assert error(nets(x + change) - output) > 1  # what a difference of rounded outputs makes of it
+
+
 @pytest.mark.parametrize(("s", "parameters"), [(24, 1_891_971), (32, 3_358_979)])
 def test_unet_has_the_counted_parameters(s: int, parameters: int) -> None:
     assert sum(p.numel() for p in UNet(s).parameters()) == parameters

@@ -16,7 +16,8 @@ from reference_experiments.presets import ARMS, TOY
 from reference_experiments.toy import report
 from reference_experiments.toy.evaluation import evaluate_gan
 from reference_experiments.toy.study import arm, only
-from reference_experiments.toy.training import ToyEstimator, ToyTraining, train
+from reference_experiments.toy.training import FromClean, ToyEstimator, ToyTraining, train
+from stochrobust import PAPER_TOY, robustness_loss
 
 TINY = ToyTraining(stochastic=True, weight=1e-3, every=2, steps=6, batch=8, n_seeds=3, n_train=50, n_models=2, width=16)
 
@@ -82,7 +83,7 @@ def test_checkpoint_of_another_run_or_half_a_file_is_refused(tmp_path: Path) -> 
     [
         {"weight": 0.0}, {"weight": 10.0}, {"reduction": "sum"}, {"every": 3}, {"batch": 4}, {"n_seeds": 1},
         {"eps": 0.1}, {"r1": 0.0}, {"lr": 1e-3}, {"z_law": "normal"}, {"n_train": 20}, {"seed": 1},
-        {"stochastic": False}, {"width": 8},
+        {"stochastic": False}, {"width": 8}, {"products": "bfloat16"},
     ],
 )  # fmt: skip
 def test_every_setting_counts(change: dict[str, Any]) -> None:
@@ -90,6 +91,21 @@ def test_every_setting_counts(change: dict[str, Any]) -> None:
     changed = replace(config, **change)
     before, after = weights(train(config)), weights(train(changed))
     assert not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("stochastic", [True, False])
+def test_the_loss_from_changes_is_the_loss_of_the_estimator(stochastic: bool) -> None:
+    estimator = ToyEstimator(replace(TINY, stochastic=stochastic)).double()
+    y, eps = torch.rand(10, 1, dtype=torch.float64), 0.05
+    rows = y.repeat_interleave(3, 0)
+    z = torch.rand_like(rows) if stochastic else None
+    found = []
+    for G in (estimator, FromClean(estimator, rows, z)):
+        generator = torch.Generator().manual_seed(0)
+        loss = robustness_loss(G, y, eps, 3, z=z, attack=PAPER_TOY, generator=generator)
+        found.append([loss, *torch.autograd.grad(loss, list(estimator.parameters()), materialize_grads=True)])
+    assert found[0][0] > 0
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_models_side_by_side_have_nothing_in_common() -> None:
