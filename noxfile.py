@@ -44,6 +44,7 @@ def check(session: nox.Session) -> None:
         session.run("ruff", "format", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
+    session.run("lint-imports")  # the layers of the package
     session.run("mypy")
     session.run("pytest", "tests/typing")  # the types as a user's own checker sees them
 
@@ -136,8 +137,7 @@ def report(session: nox.Session) -> None:
     """Tests the report's page in headless Chromium, which is installed where there is none (Debian, as root)."""
     session.install(TORCH, "-e", ".[report]", "hypothesis", "pytest", "pytest-timeout")
     chromium(session)
-    session.run("pytest", "src/stochrobust/audit/html", *sorted(map(str, Path("tests/audit").glob("test_*html*.py"))))
-    session.run("pytest", "tests/audit/test_report_in_browser.py", *session.posargs)
+    session.run("pytest", "src/stochrobust/auditing/page", "tests/auditing/page", *session.posargs)
 
 
 @nox.session
@@ -145,7 +145,7 @@ def screenshots(session: nox.Session) -> None:
     """Draws the pictures of reports in docs/images anew, from audits of the demo's models (minutes)."""
     session.install(TORCH, "-e", ".[experiments,report]")
     chromium(session)
-    session.run("python", "-m", "tests.audit.screenshots", *session.posargs)
+    session.run("python", "-m", "tests.auditing.screenshots", *session.posargs)
 
 
 @nox.session

@@ -24,8 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stochrobust.metrics.frechet import frechet_distance
-from stochrobust.metrics.moments import FrechetStatistics
+from stochrobust import FrechetStatistics, frechet_distance
 
 Moments = tuple[Tensor, Tensor]
 Contender = Callable[[Moments, Moments], float]

@@ -12,10 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stochrobust.metrics.density_coverage import DensityCoverage
-from stochrobust.metrics.frechet import frechet_distance
-from stochrobust.metrics.intervals import interval_by_halves, interval_of_mean
-from stochrobust.metrics.prdc import prdc
+from stochrobust import DensityCoverage, frechet_distance, interval_by_halves, interval_of_mean, prdc
 
 NAMES = ("precision", "recall", "density", "coverage", "Frechet")
 K = 5

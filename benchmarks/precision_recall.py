@@ -17,10 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stochrobust.metrics.density_coverage import density_coverage
-from stochrobust.metrics.prdc import prdc
-from stochrobust.metrics.precision_recall import precision_recall
-from stochrobust.metrics.realism import realism
+from stochrobust import density_coverage, prdc, precision_recall, realism
 
 Case = tuple[Tensor, Tensor]
 

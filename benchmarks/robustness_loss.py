@@ -25,8 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from reference_experiments.networks.unet import UNet
-from stochrobust import PAPER, TRAINING, robustness_loss
-from stochrobust.ascent import GradientMethod
+from stochrobust import PAPER, TRAINING, AdamAscent, SphereAscent, robustness_loss
 
 EPS = 2.5
 
@@ -44,7 +43,7 @@ def floor(G: UNet, y: Tensor, n_seeds: int, steps: int) -> None:
     torch.autograd.backward([clean, attacked], [clean.detach(), attacked.detach()])
 
 
-def ours(G: UNet, y: Tensor, n_seeds: int, attack: GradientMethod, max_batch: int | None = None) -> None:
+def ours(G: UNet, y: Tensor, n_seeds: int, attack: AdamAscent | SphereAscent, max_batch: int | None = None) -> None:
     """The library's."""
     robustness_loss(G, y, EPS, n_seeds, attack=attack, max_batch=max_batch).backward()
 

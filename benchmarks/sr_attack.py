@@ -33,7 +33,7 @@ from reference_experiments.srflow.attack import Attack, measured
 from reference_experiments.srflow.bicubic import as_input, enlarged
 from reference_experiments.srflow.models import Subject, subject
 from reference_experiments.srflow.settings import SMALL
-from stochrobust.estimators import sampler_of
+from stochrobust import sampler_of
 
 ALPHA = 8 / 255
 

@@ -21,8 +21,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from stochrobust.bracket import w2_bracket
-from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_squared
+from stochrobust import gaussian_w2_squared, sliced_w2_squared, w2_bracket, w2_squared
 
 
 def make_cases(n_problems: int, n: int, d: int, dtype: torch.dtype) -> dict[str, tuple[Tensor, Tensor]]:

@@ -16,7 +16,10 @@ from stochrobust import torchmetrics as metric_classes
 
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Warns", "Example", "Source")
 # Of no formula: each is a way to call, or to count.
-SOURCELESS = {"audit_command", "compare", "extract_features", "interval_by_halves", "summarize_psnr"}
+SOURCELESS = {
+    "audit_command", "compare", "draw_seeds", "extract_features", "interval_by_halves", "module_of", "sampler_of",
+    "summarize_psnr",
+}  # fmt: skip
 # Parts of a report, in whose docstring the example is; a protocol's members are described in its docstring.
 EXAMPLELESS = {"AuditNumber", "Comparison", "Verdict"}
 SHAPE = re.compile(r"\(\w[^)]*,[^)]*\)|shape|broadcast|scalar|rows|scales|number|as in|as :func:", re.IGNORECASE)

@@ -55,7 +55,11 @@ def test_an_example_is_short_and_uses_public_names_only(path: Path) -> None:
 
 
 def test_a_private_name_is_noticed() -> None:
-    private = ["from stochrobust.ascent import PAPER", "from stochrobust import balls", "import stochrobust.ascent"]
+    private = [
+        "from stochrobust.attacks.ascent import PAPER",
+        "from stochrobust import balls",
+        "import stochrobust.attacks.ascent",
+    ]
     for line in [*private, "from reference_experiments.gan import critic_loss"]:
         assert not_public(line), line
 

@@ -132,7 +132,7 @@ def address() -> Iterator[str]:
         yield opened
 
 
-LOOKED_AT = ["", "tutorials/regularize/", "reference/training/", "explanation/theory/", "reproduction/", "paper-map/"]
+LOOKED_AT = ["", "tutorials/regularize/", "reference/losses/", "explanation/theory/", "reproduction/", "paper-map/"]
 with_browser = [
     pytest.mark.browser, built, pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WITHOUT)
 ]  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 from reference_experiments.data.arrays import Part, Source
 from reference_experiments.data.files import as_published, file_digest, fingerprint
 from reference_experiments.data.pictures import Recipe, pictures
-from stochrobust.audit.files import opened, with_suffix
+from stochrobust.cli import opened, with_suffix
 
 RECIPE = Recipe(size=(178, 218), resize=102, crop=64)
 """The published one: the aligned image is squeezed to a square, whose middle is cut out at offset 19."""

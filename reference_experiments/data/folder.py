@@ -9,7 +9,7 @@ import numpy as np
 from reference_experiments.data.arrays import Part, Source
 from reference_experiments.data.files import fingerprint
 from reference_experiments.data.pictures import SUFFIXES, Recipe, pictures
-from stochrobust.audit.files import opened, with_suffix
+from stochrobust.cli import opened, with_suffix
 
 FOLDERS: dict[str, Part] = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation"}
 VALIDATION_SHARE = 0.2

@@ -17,7 +17,7 @@ import numpy as np
 
 from reference_experiments.data.arrays import Part, Pixels, Source
 from reference_experiments.data.files import as_published, fingerprint
-from stochrobust.audit.files import opened
+from stochrobust.cli import opened
 
 SIDE = 64
 FILES: dict[Part, list[str]] = {

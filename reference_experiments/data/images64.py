@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reference_experiments.data.pictures import Recipe, pictures
-from stochrobust.audit.files import opened
+from stochrobust.cli import opened
 
 FOLDER_VARIABLE = "STOCHROBUST_DATA"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from reference_experiments.data.arrays import Pixels
-from stochrobust.audit.folder import opened_picture, read_pictures
+from stochrobust.cli import opened_picture, read_pictures
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -33,8 +33,17 @@ from reference_experiments.diffusion.training import (
 from reference_experiments.digits.data import N_PIXELS, load_digits, observed
 from reference_experiments.digits.evaluation import realism
 from reference_experiments.digits.training import DigitTraining, train
-from stochrobust import EVALUATION, L2, Consistent, robustness_psnr, sensitivity, summarize_psnr, w2_sensitivity
-from stochrobust.ascent import Method
+from stochrobust import (
+    EVALUATION,
+    L2,
+    PGD,
+    Consistent,
+    SphereAscent,
+    robustness_psnr,
+    sensitivity,
+    summarize_psnr,
+    w2_sensitivity,
+)
 
 DIFFUSION, MEAN, REGRESSOR = "Diffusion", "Posterior mean (of diffusion samples)", "Posterior mean (regressor)"
 N_HIDDEN = int((~observed()).sum())
@@ -68,7 +77,7 @@ class DigitPart:
     w2_inputs: int = 12
     w2_seeds: int = 32
     memory_steps: tuple[int, ...] = (5, 25, 100)
-    attack: Method = EVALUATION
+    attack: PGD | SphereAscent = EVALUATION
 
 
 def run(part: DigitPart, seed: int) -> tuple[dict[str, Any], dict[str, nn.Module]]:

@@ -27,8 +27,7 @@ from reference_experiments.diffusion.models import (
 from reference_experiments.diffusion.training import FitConfig, Fitted, disk_pairs, fit, regression_loss, velocity_loss
 from reference_experiments.toy.data import disk, half_height
 from reference_experiments.toy.evaluation import maxima, quality
-from stochrobust import EVALUATION, sensitivity, w2_sensitivity, w2_squared
-from stochrobust.ascent import Method
+from stochrobust import EVALUATION, PGD, SphereAscent, sensitivity, w2_sensitivity, w2_squared
 
 DIFFUSION, REGRESSOR = "Diffusion", "Posterior mean (regressor)"
 SAMPLER, MEAN = "Posterior sampler (exact)", "Posterior mean (exact)"
@@ -59,7 +58,7 @@ class DiskPart:
     attacked_inputs: int = 20
     attacked_seeds: int = 16
     n_draws: int = 5
-    attack: Method = EVALUATION
+    attack: PGD | SphereAscent = EVALUATION
 
 
 def run(part: DiskPart, seed: int) -> tuple[dict[str, Any], dict[str, nn.Module]]:

@@ -18,7 +18,7 @@ from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.presets import PRESETS
 from reference_experiments.images.tasks import Task, TaskName
 from reference_experiments.runs import Record, shell_command, write_json
-from stochrobust.estimators import sampler_of
+from stochrobust import sampler_of
 
 if TYPE_CHECKING:
     from reference_experiments.images.restorer import Restorer

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stochrobust import Features, Interval, Protocol, frechet_distance, interval_by_halves, interval_of_mean
+from stochrobust import Features, Interval, Protocol, Score, frechet_distance, interval_by_halves, interval_of_mean
 from stochrobust import precision_recall as precision_and_recall
-from stochrobust.metrics.protocol import Score
 
 REALISM = ("fid", "precision", "recall")
 

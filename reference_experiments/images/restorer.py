@@ -11,11 +11,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from reference_experiments.images.training import trained
-from stochrobust import BlockAverageProjector, InpaintingProjector, SampleKeys
-from stochrobust.estimators import module_of, sampler_of
-from stochrobust.seeds import draw, tree_rows
+from stochrobust import BlockAverageProjector, InpaintingProjector, SampleKeys, draw_seeds, module_of, sampler_of
 
 Degradation = InpaintingProjector | BlockAverageProjector
 
@@ -69,12 +68,16 @@ class Restorer:
         sample_z = sampler_of(self.G)
         if sample_z is None:
             return None
-        return draw(sample_z, y, n_seeds, SampleKeys(ids, seed), first_seed=first)
+        return draw_seeds(sample_z, y, n_seeds, SampleKeys(ids, seed), first_seed=first)
 
     def outputs(self, y: Tensor, z: Any, batch: int) -> Tensor:
         """``G(y, z)``, at most ``batch`` rows in one pass."""
-        chunks = [slice(start, start + batch) for start in range(0, len(y), batch)]
-        parts = [self.G(y[rows], *(() if z is None else (tree_rows(z, rows),))) for rows in chunks]
+
+        def rows(start: int) -> Tensor:
+            seeds = () if z is None else (tree_map(lambda leaf: leaf[start : start + batch], z),)
+            return self.G(y[start : start + batch], *seeds)
+
+        parts = [rows(start) for start in range(0, len(y), batch)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @contextmanager

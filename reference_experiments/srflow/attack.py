@@ -18,8 +18,7 @@ from reference_experiments.psnr_convention import BENCHMARK, PLAIN, SRFLOW, PSNR
 from reference_experiments.srflow.models import Subject
 from reference_experiments.srflow.sharpness import sharpness
 from reference_experiments.srflow.tiles import LEAST_SIDE, Box, cut, cut_in_the_middle, joined, tiles
-from stochrobust import IFGSM, PGD, AttackWarning, Linf, SampleKeys, sensitivity
-from stochrobust.same_seed import SameSeed
+from stochrobust import IFGSM, PGD, AttackWarning, Linf, SameSeed, SampleKeys, sensitivity
 
 CONVENTIONS: dict[str, PSNRConvention] = {"rgb": PLAIN, "y": BENCHMARK, "srflow": SRFLOW}
 """What PSNR means; the numbers of each are kept under ``name:``."""

@@ -20,8 +20,8 @@ from reference_experiments.networks.rrdb import SCALE, load_rrdbnet
 from reference_experiments.networks.srflow import SRFlow, load_srflow
 from reference_experiments.srflow.bicubic import Bicubic
 from reference_experiments.srflow.training import trained_flow
-from stochrobust.audit.factory import made_model
-from stochrobust.estimators import module_of, sampler_of
+from stochrobust import module_of, sampler_of
+from stochrobust.cli import made_model
 
 Role = Literal["flow", "distortion", "GAN", "linear", "other"]
 """What the paper's ordering, SRFlow ~ EDSR >> ESRGAN, says of a model."""

@@ -17,9 +17,7 @@ from reference_experiments.networks.rrdb import SCALE
 from reference_experiments.srflow.models import Subject
 from reference_experiments.srflow.study import Image
 from reference_experiments.srflow.tiles import cut_in_the_middle
-from stochrobust import SampleKeys
-from stochrobust.estimators import sampler_of
-from stochrobust.seeds import draw, tree_rows
+from stochrobust import SampleKeys, draw_seeds, sampler_of
 
 SIDE = 24
 """Pixels of y that are shown."""
@@ -73,9 +71,9 @@ def pictures(
 
 def _outputs(subject: Subject, y: Tensor, keys: SampleKeys) -> list[Tensor]:
     sample_z, n_seeds = sampler_of(subject.G), N_SEEDS if subject.stochastic else 1
-    z = None if sample_z is None else draw(sample_z, y, n_seeds, keys)
-    seeds: list[tuple[Any, ...]] = [() if z is None else (tree_rows(z, slice(i, i + 1)),) for i in range(n_seeds)]
-    return [_output(subject, y, *seed) for seed in seeds]
+    if sample_z is None:
+        return [_output(subject, y) for _ in range(n_seeds)]
+    return [_output(subject, y, draw_seeds(sample_z, y, 1, keys, first_seed=i)) for i in range(n_seeds)]
 
 
 def _output(subject: Subject, y: Tensor, *seed: Any) -> Tensor:

@@ -1,59 +1,109 @@
-"""Metrics and a regularizer for robust stochastic image restoration."""
+"""Metrics and a regularizer for robust stochastic image restoration.
 
-from stochrobust.alternatives.diversity import diversity_sensitive_loss, mode_seeking_loss, std_reward_loss
-from stochrobust.alternatives.jacobian import jacobian_penalty, spectral_penalty
-from stochrobust.attacks import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
-from stochrobust.audit.comparison import Comparison, compare
-from stochrobust.audit.findings import AuditNumber, Verdict
-from stochrobust.audit.report import AuditReport
-from stochrobust.audit.run import audit
-from stochrobust.audit.settings import AuditSettings
-from stochrobust.balls import L2, Linf
-from stochrobust.bracket import W2Bracket, w2_bracket
+Three calls do most of the work::
+
+    loss = loss + robustness_loss(G, y, eps, n_seeds)   # a term for your training loop (Eq. 7)
+    found = sensitivity(G, y, eps, n_seeds)             # how far the outputs of each y can be moved (Eq. 6)
+    report = audit(G, data, eps=eps)                    # every number about a restorer, and what they say in words
+
+Everything is imported from here; the groups, each a namespace that lists itself:
+
+* :mod:`stochrobust.losses`: terms for training: Eq. 7, and what one might weigh against it.
+* :mod:`stochrobust.robustness`: how far outputs move inside a ball of inputs, and whether the search can be trusted.
+* :mod:`stochrobust.attacks`: how delta is searched, and in which ball.
+* :mod:`stochrobust.estimators`: restorers, their seeds and their hidden noise.
+* :mod:`stochrobust.consistency`: projectors of known degradations, and how consistent an output is.
+* :mod:`stochrobust.metrics`: quality of sets of images, distortion, diversity, calibration, intervals.
+* :mod:`stochrobust.transport`: the Wasserstein-2 distance of sets of points.
+* :mod:`stochrobust.auditing`: everything about one restorer in one call, and two reports side by side.
+* :mod:`stochrobust.torchmetrics`: the numbers as torchmetrics classes (an extra; imported by name).
+"""
+
+from stochrobust.attacks import (
+    EVALUATION,
+    IFGSM,
+    L2,
+    PAPER,
+    PAPER_TOY,
+    PGD,
+    TRAINING,
+    AdamAscent,
+    DenseSearch,
+    Linf,
+    RandomSearch,
+    SphereAscent,
+)
+from stochrobust.auditing import AuditNumber, AuditReport, AuditSettings, Comparison, Verdict, audit, compare
 from stochrobust.consistency import (
     BlockAverageProjector,
     CEMProjector,
     ConsistencyPSNR,
+    Consistent,
     InpaintingProjector,
     LinearProjector,
+    Projector,
     SeparableProjector,
     consistency_psnr,
 )
-from stochrobust.estimators import Consistent
-from stochrobust.evidence import AttackEvidence, attack_evidence
-from stochrobust.hidden_noise import HiddenNoise
-from stochrobust.linearised import LinearisedSensitivity, linearised_sensitivity
-from stochrobust.losses import RobustnessLoss, robustness_loss
-from stochrobust.measurement import AttackWarning
-from stochrobust.metrics.calibration import crps, rank_histogram, spread_error
-from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
-from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
-from stochrobust.metrics.efficientnet import EfficientNetLite0Features
-from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
-from stochrobust.metrics.features import Features
-from stochrobust.metrics.frechet import frechet_distance
-from stochrobust.metrics.inception import InceptionFeatures
-from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
-from stochrobust.metrics.kernel_distance import KernelDistance, kernel_distance
-from stochrobust.metrics.moments import FrechetStatistics
-from stochrobust.metrics.prdc import PRDC, prdc
-from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
-from stochrobust.metrics.protocol import Protocol, Score
-from stochrobust.metrics.psnr import (
+from stochrobust.estimators import AttackWarning, HiddenNoise, SameSeed, SampleKeys, draw_seeds, module_of, sampler_of
+from stochrobust.losses import (
+    RobustnessLoss,
+    diversity_sensitive_loss,
+    jacobian_penalty,
+    mode_seeking_loss,
+    robustness_loss,
+    spectral_penalty,
+    std_reward_loss,
+)
+from stochrobust.metrics import (
+    PRDC,
+    DensityCoverage,
+    EfficientNetLite0Features,
+    FeatureExtractor,
+    Features,
+    FrechetStatistics,
+    InceptionFeatures,
+    Interval,
+    KernelDistance,
+    ModuleFeatures,
+    PerPixelStd,
+    PrecisionRecall,
+    Protocol,
     PSNRSummary,
-    adversarial_input_psnr,
-    eps_from_psnr,
+    Score,
+    crps,
+    density_coverage,
+    extract_features,
+    frechet_distance,
+    interval_by_halves,
+    interval_of_mean,
+    kernel_distance,
+    per_pixel_std,
+    prdc,
+    precision_recall,
     psnr,
-    psnr_from_eps,
-    robustness_psnr,
+    rank_histogram,
+    realism,
+    spread_error,
     summarize_psnr,
 )
-from stochrobust.metrics.realism import realism
-from stochrobust.searches import DenseSearch, RandomSearch
-from stochrobust.seeds import SampleKeys
-from stochrobust.sensitivity import Sensitivity, mean_sensitivity, same_seed_change, sensitivity
-from stochrobust.transport import W2Sensitivity, w2_sensitivity
-from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_distance, w2_squared
+from stochrobust.robustness import (
+    AttackEvidence,
+    LinearisedSensitivity,
+    Sensitivity,
+    W2Sensitivity,
+    adversarial_input_psnr,
+    attack_evidence,
+    eps_from_psnr,
+    linearised_sensitivity,
+    mean_sensitivity,
+    psnr_from_eps,
+    robustness_psnr,
+    same_seed_change,
+    sensitivity,
+    w2_sensitivity,
+)
+from stochrobust.transport import W2Bracket, gaussian_w2_squared, sliced_w2_squared, w2_bracket, w2_distance, w2_squared
 
 __version__ = "0.1.0"
 __all__ = [
@@ -94,9 +144,11 @@ __all__ = [
     "PSNRSummary",
     "PerPixelStd",
     "PrecisionRecall",
+    "Projector",
     "Protocol",
     "RandomSearch",
     "RobustnessLoss",
+    "SameSeed",
     "SampleKeys",
     "Score",
     "Sensitivity",
@@ -113,6 +165,7 @@ __all__ = [
     "crps",
     "density_coverage",
     "diversity_sensitive_loss",
+    "draw_seeds",
     "eps_from_psnr",
     "extract_features",
     "frechet_distance",
@@ -124,6 +177,7 @@ __all__ = [
     "linearised_sensitivity",
     "mean_sensitivity",
     "mode_seeking_loss",
+    "module_of",
     "per_pixel_std",
     "prdc",
     "precision_recall",
@@ -134,6 +188,7 @@ __all__ = [
     "robustness_loss",
     "robustness_psnr",
     "same_seed_change",
+    "sampler_of",
     "sensitivity",
     "sliced_w2_squared",
     "spectral_penalty",

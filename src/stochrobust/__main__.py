@@ -2,7 +2,7 @@
 
 import sys
 
-from stochrobust.audit.command import main
+from stochrobust.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -8,12 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stochrobust.consistency import (
-    BlockAverageProjector,
-    ConsistencyPSNR,
-    InpaintingProjector,
-    consistency_psnr,
-)
+from stochrobust.consistency import BlockAverageProjector, ConsistencyPSNR, InpaintingProjector, consistency_psnr
 
 IDENTITY = BlockAverageProjector(1)
 

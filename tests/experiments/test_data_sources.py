@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate
 
 from reference_experiments.data import celeba, digits, fashion, imagenet64
 from reference_experiments.data.arrays import Part, Pixels, Source
-from stochrobust.audit.files import opened
+from stochrobust.cli.files import opened
 
 
 def read(source: Source, part: Part) -> Pixels:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from stochrobust.metrics._weights import module_digest
+from stochrobust._files import module_digest
 from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
 from stochrobust.metrics.precision_recall import precision_recall
 from stochrobust.metrics.protocol import Protocol

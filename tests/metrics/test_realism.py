@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stochrobust.metrics import realism as module
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.precision_recall import precision_recall
 from stochrobust.metrics.protocol import Protocol
-from stochrobust.metrics.realism import realism
+from stochrobust.metrics.realism import _limits, _roots, realism
 from tests.metrics.neighbour_sets import (
     DTYPES,
     Truth,
@@ -103,7 +102,7 @@ def test_numbers_whose_squares_do_not_fit(power: int) -> None:
 def test_just_outside_a_ball_is_below_one() -> None:
     """``torch.sqrt`` rounds the square root of 1 - 2^-53 to 1 on some machines."""
     squares = torch.tensor([1 - 2**-53, 1.0, 1 + 2**-52, 0.0, math.inf, 0.25], dtype=torch.float64)
-    roots = module._roots(squares.repeat(9)).view(9, 6)
+    roots = _roots(squares.repeat(9)).view(9, 6)
     assert (roots[:, 0] < 1).all()
     assert (roots[:, 1:3] >= 1).all()
     assert roots[0, [1, 3, 4, 5]].tolist() == [1.0, 0.0, math.inf, 0.5]
@@ -187,7 +186,7 @@ def test_one_and_more_is_precision_without_the_wide_balls(kind: str) -> None:
 def test_what_is_ruled_out_is_never_the_largest(radius: float, best: float, dtype: torch.dtype) -> None:
     """Whatever underflows or is rounded, the limit is not below the quotient, but for an underflow of its own."""
     radii, bests = (torch.tensor([value], dtype=torch.float64) for value in (radius, best))
-    limit, tiny = float(module._limits(radii, bests, dtype)), torch.finfo(dtype).tiny
+    limit, tiny = float(_limits(radii, bests, dtype)), torch.finfo(dtype).tiny
     assert limit == math.inf or Fraction(limit) + Fraction(tiny) >= Fraction(radius) / Fraction(best)
     if 1e-30 < radius < 1e30 and 1e-30 < best < 1e30 and 1e-30 < radius / best < 1e30:
         assert limit <= radius / best * (1 + 20 * torch.finfo(dtype).eps)
@@ -195,7 +194,7 @@ def test_what_is_ruled_out_is_never_the_largest(radius: float, best: float, dtyp
 
 def test_limits_of_zero_and_infinity() -> None:
     radii, best = torch.tensor([0.0, 1.0]).double(), torch.tensor([0.0, math.inf]).double()
-    limits = module._limits(radii, best, torch.float32)
+    limits = _limits(radii, best, torch.float32)
     assert limits[0].tolist() == [0.0, 0.0]
     assert float(limits[1, 0]) == math.inf
     assert 0 <= float(limits[1, 1]) < 1e-30

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stochrobust.metrics.frechet import frechet_distance
-from stochrobust.metrics.kernel_distance import kernel_distance
+from stochrobust.metrics.kernel import kernel_distance
 from stochrobust.metrics.moments import FrechetStatistics
 
 

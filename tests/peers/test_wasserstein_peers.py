@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stochrobust.bracket import w2_bracket
-from stochrobust.wasserstein import gaussian_w2_squared, sliced_w2_squared, w2_squared
+from stochrobust.transport.bounds import w2_bracket
+from stochrobust.transport.w2 import gaussian_w2_squared, sliced_w2_squared, w2_squared
 
 
 def sets(n: int, m: int, d: int) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ def test_a_good_wheel_has_no_fault() -> None:
         ("stochrobust/py.typed", "", "lacks stochrobust/py.typed"),
         ("stochrobust/audit/page.html", "", "lacks stochrobust/audit/page.html"),
         ("stochrobust-0.1.0.dist-info/licenses/LICENSE", "", "lacks *.dist-info/licenses/LICENSE"),
-        ("", "tests/test_losses.py", "holds tests/test_losses.py"),
+        ("", "tests/losses/test_robustness.py", "holds tests/losses/test_robustness.py"),
         ("", "noxfile.py", "holds noxfile.py"),
         ("", "reference_experiments/results/faces32-inpainting/figure1.png", "holds the photographs"),
     ],

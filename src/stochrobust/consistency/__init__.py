@@ -2,6 +2,7 @@
 
 from stochrobust.consistency.block_average import BlockAverageProjector
 from stochrobust.consistency.cem import CEMProjector
+from stochrobust.consistency.estimator import Consistent
 from stochrobust.consistency.inpainting import InpaintingProjector
 from stochrobust.consistency.linear import LinearProjector, SeparableProjector
 from stochrobust.consistency.projector import Projector
@@ -11,6 +12,7 @@ __all__ = [
     "BlockAverageProjector",
     "CEMProjector",
     "ConsistencyPSNR",
+    "Consistent",
     "InpaintingProjector",
     "LinearProjector",
     "Projector",

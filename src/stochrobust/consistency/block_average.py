@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stochrobust._arguments import check_count, describe
+from stochrobust._arguments import check_count, check_image, describe
 from stochrobust.consistency.projector import ProjectorModule
 
 
@@ -56,12 +56,6 @@ class BlockAverageProjector(ProjectorModule):
     def extra_repr(self) -> str:
         """The scale."""
         return f"scale={self.scale}"
-
-
-def check_image(name: str, value: Tensor) -> None:
-    """(B, C, H, W)."""
-    if value.ndim != 4:
-        raise ValueError(f"{name} must be (B, C, H, W), got {describe(value)}")
 
 
 def downscaled_shape(x: Tensor, scale: int) -> torch.Size:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, check_finite, check_real, check_tensor, describe
-from stochrobust.consistency.block_average import check_image, downscaled_shape
+from stochrobust._arguments import check_count, check_finite, check_image, check_real, check_tensor, describe
+from stochrobust.consistency.block_average import downscaled_shape
 from stochrobust.consistency.projector import ProjectorModule
 
 

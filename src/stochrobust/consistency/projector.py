@@ -14,7 +14,15 @@ from stochrobust._arguments import check_tensor, describe
 
 @runtime_checkable
 class Projector(Protocol):
-    """A linear degradation D, its pseudo-inverse, and the orthogonal projection onto {x : D(x) = y}."""
+    """A linear degradation D, its pseudo-inverse, and the orthogonal projection onto {x : D(x) = y}.
+
+    Any object with these four methods is one.
+
+    Example:
+        >>> from stochrobust import BlockAverageProjector
+        >>> isinstance(BlockAverageProjector(2), Projector)
+        True
+    """
 
     def D(self, x: Tensor) -> Tensor:
         """The degraded input that x would give."""

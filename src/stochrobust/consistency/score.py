@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_real, check_tensor, describe
+from stochrobust._tensors import working
 from stochrobust.consistency.projector import Projector
-from stochrobust.metrics.psnr import psnr
+from stochrobust.metrics.distortion import psnr
 
 
 class ConsistencyPSNR(NamedTuple):
@@ -67,7 +68,7 @@ def consistency_psnr(x_hat: Tensor, y: Tensor, projector: Projector, *, data_ran
         raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")
     peak = check_real("data_range", data_range, minimum=0.0, open_minimum=True)
     check_tensor("x_hat", x_hat, min_ndim=2)
-    wide = x_hat.to(torch.promote_types(x_hat.dtype, torch.float32))
+    wide = working(x_hat)
     raw, rounded = (projector.residual(x, y) for x in (wide, as_8_bit(wide, peak)))
     check_finite("y - D(x_hat)", raw)
     zero = torch.zeros_like(raw)

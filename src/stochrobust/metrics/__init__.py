@@ -1,1 +1,51 @@
-"""Numbers that give a sensitivity its meaning: distortion, diversity, and the quality of a set of outputs."""
+"""Numbers that give a sensitivity its meaning: distortion, diversity, calibration, and the quality of sets."""
+
+from stochrobust.metrics.calibration import crps, rank_histogram, spread_error
+from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
+from stochrobust.metrics.distortion import PSNRSummary, psnr, summarize_psnr
+from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
+from stochrobust.metrics.efficientnet import EfficientNetLite0Features
+from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
+from stochrobust.metrics.features import Features
+from stochrobust.metrics.frechet import frechet_distance
+from stochrobust.metrics.inception import InceptionFeatures
+from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
+from stochrobust.metrics.kernel import KernelDistance, kernel_distance
+from stochrobust.metrics.moments import FrechetStatistics
+from stochrobust.metrics.prdc import PRDC, prdc
+from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
+from stochrobust.metrics.protocol import Protocol, Score
+from stochrobust.metrics.realism import realism
+
+__all__ = [
+    "PRDC",
+    "DensityCoverage",
+    "EfficientNetLite0Features",
+    "FeatureExtractor",
+    "Features",
+    "FrechetStatistics",
+    "InceptionFeatures",
+    "Interval",
+    "KernelDistance",
+    "ModuleFeatures",
+    "PSNRSummary",
+    "PerPixelStd",
+    "PrecisionRecall",
+    "Protocol",
+    "Score",
+    "crps",
+    "density_coverage",
+    "extract_features",
+    "frechet_distance",
+    "interval_by_halves",
+    "interval_of_mean",
+    "kernel_distance",
+    "per_pixel_std",
+    "prdc",
+    "precision_recall",
+    "psnr",
+    "rank_histogram",
+    "realism",
+    "spread_error",
+    "summarize_psnr",
+]

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stochrobust._whole_file import read_checked, write_checked
+from stochrobust._files import read_checked, write_checked
 from stochrobust.metrics.protocol import Protocol
 
 # The kind of a checked file whose body is a line of JSON, and the numbers, row by row.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_count, check_finite, check_tensor, describe
-from stochrobust.seeds import Randomness, draw_like
+from stochrobust.estimators.seeds import Randomness, draw_like
 
 
 def crps(samples: Tensor, x: Tensor, n_seeds: int) -> Tensor:

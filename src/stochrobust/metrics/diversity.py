@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_alike, check_count, check_finite, check_tensor, describe
+from stochrobust._tensors import working
 
 
 def per_pixel_std(samples: Tensor, n_seeds: int, *, mask: Tensor | None = None) -> Tensor:
@@ -41,7 +42,7 @@ def per_pixel_std(samples: Tensor, n_seeds: int, *, mask: Tensor | None = None) 
     if len(samples) % n_seeds:
         raise ValueError(f"samples must have a multiple of n_seeds = {n_seeds} rows, got {describe(samples)}")
     check_finite("samples", samples)
-    return _average(_widen(samples).unflatten(0, (-1, n_seeds)).std(1), mask)
+    return _average(working(samples).unflatten(0, (-1, n_seeds)).std(1), mask)
 
 
 class PerPixelStd:
@@ -78,13 +79,13 @@ class PerPixelStd:
         """
         check_tensor("x_hat", x_hat, min_ndim=1)
         if self.n_samples:
-            check_alike("x_hat", _widen(x_hat), "the first", self._first)
+            check_alike("x_hat", working(x_hat), "the first", self._first)
         check_finite("x_hat", x_hat)
         if not self.n_samples:
-            self._first = _widen(x_hat).clone()
+            self._first = working(x_hat).clone()
             self._mean, self._squares = torch.zeros_like(self._first), torch.zeros_like(self._first)
         self.n_samples += 1
-        shifted = _widen(x_hat) - self._first
+        shifted = working(x_hat) - self._first
         step = shifted - self._mean
         self._mean.add_(step, alpha=1 / self.n_samples)
         self._squares.addcmul_(step, shifted.sub_(self._mean))
@@ -124,7 +125,3 @@ def _average(values: Tensor, mask: Tensor | None) -> Tensor:
     if not bool(count.all()):
         raise ValueError(f"mask must be true somewhere for each input, got {describe(mask)} that is not")
     return values.reshape(len(values), -1).where(chosen, 0.0).sum(1) / count
-
-
-def _widen(value: Tensor) -> Tensor:
-    return value.to(torch.promote_types(value.dtype, torch.float32))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stochrobust.metrics._weights import load_verified
+from stochrobust._files import load_verified
 from stochrobust.metrics.extractors import ModuleFeatures
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"

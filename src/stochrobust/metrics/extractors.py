@@ -10,10 +10,9 @@ from typing import Any, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_count, describe
-from stochrobust.estimators import module_of
-from stochrobust.metrics._images import check_images, check_range
-from stochrobust.metrics._weights import module_digest
+from stochrobust._arguments import check_count, check_declared_images, check_range, describe
+from stochrobust._files import module_digest
+from stochrobust.estimators.contract import module_of
 from stochrobust.metrics.features import Features, gather_features
 from stochrobust.metrics.protocol import Protocol
 
@@ -122,7 +121,7 @@ class ModuleFeatures:
 
     def __call__(self, images: Tensor) -> Tensor:
         """``(N, channels, H, W)`` images to ``(N, d)`` features."""
-        check_images(images, self.data_range, self.channels, uint8=self.uint8)
+        check_declared_images(images, self.data_range, self.channels, uint8=self.uint8)
         weight = _first_weight(self.module)
         if weight is not None:
             images = images.to(weight.device, images.dtype if self.uint8 else weight.dtype)

@@ -65,7 +65,7 @@ def feature_batches(name: str, values: FeatureSet) -> Iterator[Features]:
         batch = _as_features(name, part)
         first = first or batch
         check_alike(name, batch.values, "its first batch", first.values, shape=False)
-        _check_width(name, batch, "its first batch", first)
+        check_width(name, batch, "its first batch", first)
         yield batch
     if first is None:
         raise ValueError(f"{name} must not be empty, got an iterable without batches")
@@ -90,7 +90,7 @@ def gather_pair(real: FeatureSet, generated: FeatureSet, *, minimum: int) -> tup
     """Two sets to compare: finite, alike in width, dtype, device and protocol, of at least ``minimum`` samples each."""
     reals, others = gather_features("real", real), gather_features("generated", generated)
     check_alike("generated", others.values, "real", reals.values, shape=False)
-    _check_width("generated", others, "real", reals)
+    check_width("generated", others, "real", reals)
     for name, features in (("real", reals), ("generated", others)):
         if len(features) < minimum:
             raise ValueError(f"{name} must have at least {minimum} samples, got {describe(features.values)}")
@@ -129,7 +129,8 @@ def _as_tensor(name: str, array: np.ndarray[Any, Any]) -> Tensor:
         raise TypeError(f"{name} must be an array that torch can view, got {array.dtype}: {error}") from error
 
 
-def _check_width(name: str, features: Features, like_name: str, like: Features) -> None:
+def check_width(name: str, features: Features, like_name: str, like: Features) -> None:
+    """Features of as many columns as ``like`` has."""
     width = like.values.shape[1]
     if features.values.shape[1] != width:
         raise ValueError(f"{name} must have the {width} features of {like_name}, got {describe(features.values)}")

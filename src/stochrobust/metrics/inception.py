@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stochrobust._arguments import check_choice, describe
+from stochrobust._files import load_verified
 from stochrobust.metrics._inception_network import InceptionNetwork
 from stochrobust.metrics._resize import resize_tf1
-from stochrobust.metrics._weights import load_verified
 from stochrobust.metrics.extractors import ModuleFeatures
 
 # One file, byte for byte, published under two names: a conversion of the TensorFlow graph of 2015-12-05.

@@ -12,7 +12,7 @@ from torch import Tensor
 from stochrobust._arguments import check_alike, check_count, describe
 from stochrobust.metrics._scatter import BLOCK, Scatter, centred_rows, check_moments
 from stochrobust.metrics._statistics_file import read_statistics, write_statistics
-from stochrobust.metrics.features import Features, FeatureSet, _check_width, check_finite_features, feature_batches
+from stochrobust.metrics.features import Features, FeatureSet, check_finite_features, check_width, feature_batches
 from stochrobust.metrics.protocol import Protocol
 
 _RAW = Protocol()
@@ -246,4 +246,4 @@ def _no_rows(rows: Tensor, protocol: Protocol, dtype: torch.dtype | None = None)
 def _check_kind(name: str, features: Features, like_name: str, like: Features) -> None:
     """The same width, dtype, device and protocol."""
     check_alike(name, features.values, like_name, like.values, shape=False)
-    _check_width(name, features, like_name, like)
+    check_width(name, features, like_name, like)

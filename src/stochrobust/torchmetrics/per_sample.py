@@ -9,16 +9,17 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from stochrobust._arguments import check_count, check_real
-from stochrobust.ascent import Method
-from stochrobust.attacks import EVALUATION
-from stochrobust.balls import L2, Ball
+from stochrobust.attacks.ascent import Method
+from stochrobust.attacks.balls import L2, Ball
+from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.consistency import consistency_psnr
 from stochrobust.consistency.projector import Projector
-from stochrobust.estimators import Estimator
+from stochrobust.estimators.contract import Estimator
+from stochrobust.estimators.seeds import Randomness
+from stochrobust.metrics.distortion import PSNRSummary, summarize_psnr
 from stochrobust.metrics.diversity import per_pixel_std
-from stochrobust.metrics.psnr import PSNRSummary, adversarial_input_psnr, robustness_psnr, summarize_psnr
-from stochrobust.seeds import Randomness
-from stochrobust.sensitivity import sensitivity
+from stochrobust.robustness.decibels import adversarial_input_psnr, robustness_psnr
+from stochrobust.robustness.outputs import sensitivity
 from stochrobust.torchmetrics._base import Base
 
 

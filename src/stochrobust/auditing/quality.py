@@ -1,0 +1,70 @@
+"""Features of images, and the quality that two sets of them show."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stochrobust.auditing.findings import AuditNumber
+from stochrobust.auditing.settings import AuditSettings
+from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
+from stochrobust.metrics.features import Features
+from stochrobust.metrics.frechet import frechet_distance
+from stochrobust.metrics.intervals import interval_by_halves
+from stochrobust.metrics.prdc import prdc
+from stochrobust.metrics.protocol import Protocol
+
+QUALITY = ("frechet", "precision", "recall", "density", "coverage")
+
+
+def pixel_features(channels: int) -> ModuleFeatures:
+    """The pixels themselves: what quality is measured on where no extractor is given."""
+    return ModuleFeatures(_flat, name="flattened pixels", channels=channels, weights="")
+
+
+def feature_rows(images: Tensor, extractor: FeatureExtractor, batch_size: int) -> Tensor:
+    """(B, d) features of (B, C, H, W) images in [0, 1], as the extractor takes them: in 8 bits, or grey as colour."""
+    if images.shape[1] == 1 and getattr(extractor, "channels", 1) == 3:
+        images = images.expand(-1, 3, -1, -1)
+    if getattr(extractor, "uint8", False):
+        images = (images * 255).round().to(torch.uint8)
+    return extract_features(images, extractor, batch_size=batch_size).values
+
+
+def quality(
+    real: Tensor, generated: Tensor, features: Protocol, settings: AuditSettings
+) -> tuple[dict[str, AuditNumber], str | None]:
+    """Frechet distance, precision, recall, density and coverage, each with an interval.
+
+    Args:
+        real, generated: (n, d) and (m, d) features.
+        features: how they were made.
+        settings: ``k``, ``n_splits``, ``level`` and ``seed``.
+
+    Returns:
+        The numbers; or none, and a sentence that says why.
+    """
+    least = max(4, 2 * (settings.k + 1))
+    if min(len(real), len(generated)) < least:
+        return {}, (
+            f"quality was left out: halves of {len(generated)} outputs and {len(real)} real images have no "
+            f"{settings.k} neighbours; give at least {least} of each, or a smaller k"
+        )
+
+    def statistic(*, real: Features, generated: Features) -> tuple[float, ...]:
+        found = prdc(real=real, generated=generated, k=settings.k)
+        distance = frechet_distance(real=real, generated=generated)
+        return distance, found.precision, found.recall, found.density, found.coverage
+
+    intervals = interval_by_halves(
+        statistic, real=Features(real, features), generated=Features(generated, features),
+        n_splits=settings.n_splits, level=settings.level, generator=torch.Generator().manual_seed(settings.seed),
+    )  # fmt: skip
+    return {
+        name: AuditNumber(float(found.estimate), found.low, found.high, len(generated))
+        for name, found in zip(QUALITY, intervals, strict=True)
+    }, None
+
+
+def _flat(images: Tensor) -> Tensor:
+    return images.flatten(1)

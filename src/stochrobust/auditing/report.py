@@ -1,0 +1,49 @@
+"""The report of an audit: its findings, and the forms they are read in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from stochrobust.auditing import tables
+from stochrobust.auditing.findings import Findings
+
+
+@dataclass(frozen=True)
+class AuditReport(Findings):
+    """What :func:`stochrobust.audit` found, and the forms it can be read in.
+
+    Attributes are those of :class:`~stochrobust.auditing.findings.Findings`: ``numbers`` by name, each an
+    :class:`~stochrobust.AuditNumber` with its interval; ``verdicts`` in words; ``concerns``; ``protocol``; and more.
+
+    Example:
+        >>> import torch
+        >>> from stochrobust import BlockAverageProjector, audit
+        >>> projector = BlockAverageProjector(2)
+        >>> report = audit(projector.pinv, torch.rand(2, 1, 4, 4), eps=0.1, projector=projector)
+        >>> AuditReport.from_json(report.to_json()).numbers == report.numbers
+        True
+    """
+
+    def to_json(self) -> str:
+        """Everything but the pictures, as :meth:`from_json` reads it; an infinite number is the string "inf"."""
+        return tables.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The report that :meth:`to_json` wrote, without pictures.
+
+        Raises:
+            ValueError: if the text is something else.
+        """
+        return cls(**tables.from_json(text))
+
+    def to_html(self) -> str:
+        """The report as one self-contained page that makes no requests; needs the extra ``report``."""
+        from stochrobust.auditing.page import render
+
+        return render(self)
+
+    def to_markdown(self) -> str:
+        """Verdicts, tables of the numbers, and the protocol."""
+        return tables.to_markdown(self)

@@ -1,0 +1,128 @@
+"""The findings of an audit as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from stochrobust.auditing.findings import AuditNumber, Curve, Findings, Verdict
+from stochrobust.auditing.numbers import GROUPS, NumberInfo
+
+FORMAT = "stochrobust audit 1"
+WORDS = {"good": "good", "note": "note", "bad": "BAD"}
+
+
+def to_json(findings: Findings) -> str:
+    """All but the pictures. JSON has no infinity: it is the string "inf"."""
+    content = {
+        "format": FORMAT,
+        "title": findings.title,
+        "stochastic": findings.stochastic,
+        "takes_seeds": findings.takes_seeds,
+        "numbers": {name: asdict(number) for name, number in findings.numbers.items()},
+        "per_input": findings.per_input,
+        "curve": asdict(findings.curve),
+        "trace": findings.trace,
+        "ranks": findings.ranks,
+        "verdicts": [asdict(verdict) for verdict in findings.verdicts],
+        "concerns": findings.concerns,
+        "protocol": findings.protocol,
+    }
+    return json.dumps(json_ready(content), allow_nan=False, indent=1)
+
+
+def from_json(text: str) -> dict[str, Any]:
+    """The fields of the findings that :func:`to_json` wrote.
+
+    Raises:
+        ValueError: if the text is not what it wrote.
+    """
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise ValueError(f"text must be of the format {FORMAT!r}, got {content['format']!r}")
+        return {
+            **{name: content[name] for name in ("title", "stochastic", "takes_seeds", "protocol")},
+            "numbers": {name: _number(fields) for name, fields in content["numbers"].items()},
+            "per_input": {name: _floats(values) for name, values in content["per_input"].items()},
+            "curve": _curve(content["curve"]),
+            "trace": _floats(content["trace"]),
+            "ranks": _floats(content["ranks"]),
+            "verdicts": tuple(Verdict(**fields) for fields in content["verdicts"]),
+            "concerns": tuple(content["concerns"]),
+        }
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"text must be what AuditReport.to_json wrote, got something else: {error!r}") from error
+
+
+def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
+    """Verdicts, a table of the numbers for each group, the curve, the concerns and, if wanted, the protocol."""
+    parts = [f"# Audit{': ' * bool(findings.title)}{findings.title}"]
+    parts.append("\n".join(f"- **{v.name}** ({WORDS[v.level]}): {v.sentence}" for v in findings.verdicts))
+    for group, infos in GROUPS.items():
+        present = [(info, findings.numbers[name]) for name, info in infos.items() if name in findings.numbers]
+        rows = [[info.title, *_cells(info, number), _about(info)] for info, number in present]
+        parts.append(_section(group, ["", "value", "interval", "inputs", ""], rows))
+    decibels = NumberInfo("", "dB", "", "")
+    curve = findings.curve
+    rows = [
+        [f"{eps:.4g}", f"{psnr:.2f} dB", *_cells(decibels, attacked)[:2], _cells(decibels, random)[0]]
+        for eps, psnr, attacked, random in zip(curve.eps, curve.ai_psnr, curve.attacked, curve.random, strict=True)
+    ]
+    header = ["eps", "AI-PSNR", "robustness", "interval", "random direction"]
+    parts.append(_section("Robustness over the size of the attack", header, rows))
+    if findings.concerns:
+        parts.append("## Doubts\n\n" + "\n".join(f"- {sentence}" for sentence in findings.concerns))
+    if protocol:
+        parts.append(f"## Protocol\n\n```json\n{json.dumps(json_ready(findings.protocol), indent=1)}\n```")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _section(title: str, header: list[str], rows: list[list[str]]) -> str:
+    """A heading and a table; nothing if the table is empty."""
+    if not rows:
+        return ""
+    lines = [header, ["---", *["---:"] * (len(header) - 2), "---"], *rows]
+    return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cells(info: NumberInfo, number: AuditNumber) -> list[str]:
+    """Value, interval, and how many inputs."""
+    unit = f" {info.unit}" * bool(info.unit)
+    interval = f"{_short(number.low, info)} to {_short(number.high, info)}" if number.low < number.high else ""
+    infinite = f" ({number.n_infinite} infinite)" * bool(number.n_infinite)
+    return [_short(number.estimate, info) + unit, interval, f"{number.n}{infinite}"]
+
+
+def _short(value: float, info: NumberInfo) -> str:
+    return f"{value:.2f}" if info.unit == "dB" else f"{value:.3g}"
+
+
+def _about(info: NumberInfo) -> str:
+    better = {"high": "higher is better", "low": "lower is better", "": ""}[info.better]
+    return "; ".join(filter(None, [info.about, better]))
+
+
+def json_ready(value: Any) -> Any:
+    """Nested values as JSON has them: lists for tuples, words for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: json_ready(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _floats(values: list[Any]) -> tuple[float, ...]:
+    return tuple(map(float, values))
+
+
+def _number(fields: dict[str, Any]) -> AuditNumber:
+    ends = {name: float(fields[name]) for name in ("estimate", "low", "high")}
+    return AuditNumber(**ends, n=fields["n"], n_infinite=fields["n_infinite"])
+
+
+def _curve(fields: dict[str, Any]) -> Curve:
+    attacked, random = (tuple(map(_number, fields[name])) for name in ("attacked", "random"))
+    return Curve(_floats(fields["eps"]), _floats(fields["ai_psnr"]), attacked, random)

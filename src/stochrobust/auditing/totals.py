@@ -1,0 +1,143 @@
+"""What an audit has found so far, batch after batch, and the report that is made of it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stochrobust._files import Digest
+from stochrobust.auditing.cache import Measured
+from stochrobust.auditing.data import Batch
+from stochrobust.auditing.findings import AuditNumber, Example, Verdict
+from stochrobust.auditing.measure import ATTACKS, BALL
+from stochrobust.auditing.plan import Plan
+from stochrobust.auditing.quality import quality
+from stochrobust.auditing.report import AuditReport
+from stochrobust.auditing.summary import audit_number, curve, mean_trace, values_per_input, without_repeats
+from stochrobust.auditing.verdicts import judge
+from stochrobust.robustness.decibels import psnr_from_eps
+
+CONVENTIONS = (
+    "Quality and distortion are of outputs clamped to [0, 1]; ranks of outputs and sources as 8 bits store them; all "
+    "else of outputs as they are. Quality, consistency and psnr_sample are of the first output of each input. "
+    "Robustness is on seeds that did not choose the attack."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RealFeatures:
+    """Features (n, d) of the images that quality is measured against, and SHA-256 of their pixels."""
+
+    features: Tensor
+    digest: str
+
+
+class Totals:
+    """The numbers of all inputs so far. What grows with the data is features and numbers.
+
+    Args:
+        plan: by which they were measured.
+        first: the first batch.
+    """
+
+    def __init__(self, plan: Plan, first: Batch) -> None:
+        self.plan, self.like = plan, first
+        self.digests = {"x": Digest(), "y": Digest()}
+        self.parts: dict[str, list[Tensor]] = {}
+        self.concerns: list[str] = []
+        self.first: list[Example] = []
+        self.moved: list[tuple[float, Example]] = []
+
+    def add(self, batch: Batch, measured: Measured) -> None:
+        """Take in a batch, the next one."""
+        self.digests["x"].update(batch.x)
+        self.digests["y"].update(batch.y)
+        for name, values in measured.numbers.items():
+            self.parts.setdefault(name, []).append(values)
+        self.concerns += measured.concerns
+        self.first += measured.pictures.first
+        found = sorted([*self.moved, *measured.pictures.moved], key=lambda pair: -pair[0])
+        self.moved = found[: self.plan.settings.n_examples]
+
+    def report(self, title: str, reals: RealFeatures | None) -> AuditReport:
+        """The report of all that was added.
+
+        Args:
+            title: of the report.
+            reals: what quality is measured against; None: the sources.
+        """
+        plan, level = self.plan, self.plan.settings.level
+        of_inputs = {name: torch.cat(parts) for name, parts in self.parts.items()}
+        real = of_inputs["real"] if reals is None else reals.features
+        numbers, doubt = quality(real, of_inputs["features"], plan.extractor.protocol, plan.settings)
+        values = values_per_input(of_inputs, plan)
+        numbers |= {name: audit_number(of_number, level) for name, of_number in values.items()}
+        concerns = without_repeats([*self.concerns, *filter(None, [doubt])])
+        return AuditReport(
+            title=title,
+            stochastic=plan.stochastic,
+            takes_seeds=plan.takes_seeds,
+            numbers=numbers,
+            per_input={name: tuple(of_number.double().tolist()) for name, of_number in values.items()},
+            curve=curve(of_inputs, plan, self.like.y[0].numel()),
+            trace=mean_trace(of_inputs["trace"]),
+            ranks=tuple(of_inputs["ranks"].double().mean(0).tolist()) if plan.stochastic else (),
+            verdicts=self._verdicts(numbers, of_inputs, concerns),
+            concerns=concerns,
+            protocol=self._protocol(of_inputs, None if reals is None else reals.digest, len(real)),
+            examples=tuple(self.first),
+            worst=tuple(example for _, example in self.moved),
+        )
+
+    def _verdicts(
+        self, numbers: dict[str, AuditNumber], of_inputs: dict[str, Tensor], concerns: tuple[str, ...]
+    ) -> tuple[Verdict, ...]:
+        alone = of_inputs.get("projector")
+        return judge(
+            numbers,
+            stochastic=self.plan.stochastic,
+            takes_seeds=self.plan.takes_seeds,
+            concerns=concerns,
+            projector_residual_psnr=None if alone is None else float(alone.min()),
+        )
+
+    def _protocol(self, of_inputs: dict[str, Tensor], real: str | None, n_real: int) -> dict[str, Any]:
+        """All that the numbers depend on, JSON-ready."""
+        from stochrobust import __version__
+
+        plan, like, settings = self.plan, self.like, asdict(self.plan.settings)
+        features = asdict(plan.extractor.protocol)
+        return {
+            "data": {
+                "n": len(of_inputs["error"]),
+                "sha256": {name: digest.hex() for name, digest in self.digests.items()},
+                "shape": {"x": list(like.x.shape[1:]), "y": list(like.y.shape[1:])},
+                "dtype": str(like.y.dtype).removeprefix("torch."),
+                "data_range": [0, 1],
+            },
+            "real": {"n": n_real, "sha256": self.digests["x"].hex() if real is None else real},
+            "features": {name: list(value) if isinstance(value, tuple) else value for name, value in features.items()},
+            "settings": settings | {"radii": list(plan.settings.radii)},
+            "eps": plan.eps,
+            "eps_psnr": psnr_from_eps(plan.eps, like.y[0].numel()),
+            "attacks": {name: repr(attack) for name, attack in ATTACKS.items()} | {"ball": repr(BALL)},
+            "projector": None if plan.projector is None else type(plan.projector).__name__,
+            "conventions": CONVENTIONS,
+            "estimator": {
+                "weights": plan.weights,
+                "n_seeds": plan.n_seeds,
+                "attack_seeds": plan.attack_seeds,
+                "n_attacked": len(of_inputs["change"]),
+                "max_batch": plan.max_batch,
+            },
+            "software": {
+                "stochrobust": __version__,
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+            },
+            "device": str(like.y.device),
+        }

@@ -1,0 +1,101 @@
+"""What ``module:factory`` names on a command line: somebody's model, or somebody's images."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from stochrobust.estimators.contract import Estimator, module_of, sampler_of
+
+
+def is_factory(spec: str) -> bool:
+    """Whether it has the form ``module:factory``, dots allowed in both.
+
+    Example:
+        >>> is_factory("my.package:models.small"), is_factory("some/folder")
+        (True, False)
+    """
+    return re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", spec) is not None
+
+
+def call_factory(spec: str, device: torch.device | str = "cpu", *, role: str = "model") -> Any:
+    """What the factory returns: called with the device if it takes one, else without arguments.
+
+    It gets the device by name, if it has a parameter named ``device``; as its first argument, if it must be given one.
+
+    Args:
+        spec: ``module:factory``.
+        device: for the factory.
+        role: what is call_factory, for the errors.
+
+    Raises:
+        ValueError: it has another form, or it cannot be imported.
+    """
+    if not is_factory(spec):
+        raise ValueError(f"{role} must be module:factory, got {spec!r}")
+    place, _, attribute = spec.partition(":")
+    try:
+        factory: Any = import_module(place)
+        for part in attribute.split("."):
+            factory = getattr(factory, part)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{role} {spec!r} cannot be imported: {error}") from error
+    if not callable(factory):
+        raise ValueError(f"{role} {spec!r} must name a function or a class, got {type(factory)}")
+    return _called(factory, torch.device(device))
+
+
+def made_model(spec: str, device: torch.device | str = "cpu") -> Estimator:
+    """The model that the factory returns; a module is moved to the device and set to eval mode.
+
+    Args:
+        spec: ``module:factory``; what it returns is ``G(y, z)`` with ``G.sample_z``, or ``G(y)``.
+        device: to put it on.
+
+    Raises:
+        ValueError: as :func:`call_factory`, or the factory returns nothing that can be called.
+    """
+    found = call_factory(spec, device)
+    if not callable(found):
+        raise ValueError(f"model {spec!r}: the factory must return a callable G(y) or G(y, z), got {type(found)}")
+    G: Estimator = found
+    module = module_of(G)
+    if module is not None:
+        module.to(device).eval()
+    return G
+
+
+@torch.no_grad()
+def check_runs(spec: str, G: Estimator, y: Tensor) -> None:
+    """Try the model on one input.
+
+    Raises:
+        ValueError: it raises an exception, of which the error names the place, or returns no tensor.
+    """
+    sample_z, call = sampler_of(G), cast(Callable[..., object], G)
+    try:
+        x_hat = call(y) if sample_z is None else call(y, sample_z(y, torch.Generator(y.device).manual_seed(0)))
+    except Exception as error:  # of somebody else's code, which may raise anything
+        frame = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        raise ValueError(
+            f"model {spec!r} fails at an input of {tuple(y.shape)}: {type(error).__name__}: {error} ({where})"
+        ) from error
+    if not isinstance(x_hat, Tensor):
+        raise ValueError(f"model {spec!r} must return a tensor, got {type(x_hat)}")
+
+
+def _called(factory: Any, device: torch.device) -> Any:
+    parameters = inspect.signature(factory).parameters
+    if "device" in parameters and parameters["device"].kind is not inspect.Parameter.POSITIONAL_ONLY:
+        return factory(device=device)
+    needed = [p for p in parameters.values() if p.default is p.empty]
+    return factory(device) if any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed) else factory()

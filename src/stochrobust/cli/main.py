@@ -1,0 +1,185 @@
+"""The commands ``audit`` and ``compare`` of ``python -m stochrobust``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Iterable, Sized
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from stochrobust.cli.options import PROGRAM, USAGE, parser
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from stochrobust.auditing.report import AuditReport
+    from stochrobust.cli.images import Reading
+    from stochrobust.consistency import Projector
+    from stochrobust.metrics.extractors import FeatureExtractor
+
+BAD = 1
+"""Exit code of a bad verdict where ``--fail-on bad`` asks for that."""
+EXTRA = {"PIL": "pillow", "jinja2": "jinja2"}
+"""Of the extra ``report``: what is imported, and what it is called."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command.
+
+    Args:
+        arguments: of the command line, without the program's name.
+
+    Returns:
+        The exit code: 0, or 1 where ``--fail-on`` says so.
+
+    Raises:
+        SystemExit: of code 2 after one line on stderr, if the arguments, or what they name, cannot be used; of code 0
+            after ``--help``.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        return _audit(options) if options.command == "audit" else _compare(options)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        _fail(options, _missing(error.name))
+    except (ValueError, OSError) as error:  # of what was given, not of this program: no traceback
+        _fail(options, str(error))
+
+
+def _fail(options: argparse.Namespace, message: str) -> NoReturn:
+    sys.stderr.write(f"{PROGRAM} {options.command}: {' '.join(message.split())}\n")
+    raise SystemExit(USAGE)
+
+
+def _missing(module: str) -> str:
+    return f"{EXTRA[module]} is not installed: pip install 'stochrobust[report]' brings it"
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from stochrobust.auditing.run import audit
+    from stochrobust.auditing.settings import AuditSettings
+
+    _check_results(options)
+    settings = AuditSettings(n_seeds=options.seeds, n_attacked=options.attacked, seed=options.seed)
+    case = _case(options)
+    report = audit(
+        title=options.title or options.model, settings=settings, cache=options.cache, max_batch=options.max_batch,
+        progress=importlib.util.find_spec("tqdm") is not None, **case,
+    )  # fmt: skip
+    _write(options, report)
+    bad = [verdict.name for verdict in report.verdicts if verdict.level == "bad"]
+    return BAD if options.fail_on == "bad" and bad else 0
+
+
+def _case(options: argparse.Namespace) -> dict[str, Any]:
+    """What is audited, as arguments of ``audit``."""
+    import torch
+
+    from stochrobust.cli.factory import check_runs, made_model
+    from stochrobust.cli.images import moved, open_images
+    from stochrobust.robustness.decibels import eps_from_psnr
+
+    device = _device(options.device)
+    extractor = _extractor(options.features, device)
+    G = made_model(options.model, device)
+    y, data, projector = _data(options, device)
+    with torch.no_grad():
+        check_runs(options.model, G, y[:1])
+    eps = options.eps if options.eps is not None else eps_from_psnr(options.eps_psnr, y[0].numel())
+    real = None
+    if options.real is not None:
+        real = moved(open_images(options.real, replace(_reading(options), n=None), device, role="real"), device)
+    return {"G": G, "data": data, "eps": eps, "projector": projector, "real": real, "extractor": extractor}
+
+
+def _data(options: argparse.Namespace, device: torch.device) -> tuple[Tensor, Iterable[Any], Projector | None]:
+    """The first y, all batches, and the projector of the task."""
+    from torch import nn
+
+    from stochrobust.cli.folder import Pictures
+    from stochrobust.cli.images import Counted, moved, open_images, paired, peeked
+    from stochrobust.cli.tasks import parse_task
+
+    task = None if options.task is None else parse_task(options.task)
+    reading = _reading(options)
+    batches = sources = open_images(options.data, reading, device)
+    if options.inputs is not None:  # pictures are found by their names, whatever there is besides
+        of_inputs = replace(reading, size=None, n=None if isinstance(sources, Pictures) else reading.n)
+        batches = paired(open_images(options.inputs, of_inputs, device, role="inputs"), sources)
+    first, batches = peeked(moved(batches, device))
+    y, x = first if isinstance(first, tuple) else (None, first)
+    projector = None if task is None else task(*x.shape[-2:])
+    if isinstance(projector, nn.Module):
+        projector.to(device)
+    if y is None:
+        if projector is None:
+            raise ValueError("--task or --inputs must be given: what the model restores")
+        y = projector.D(x)
+    return y, Counted(batches, len(sources)) if isinstance(sources, Sized) else batches, projector
+
+
+def _reading(options: argparse.Namespace) -> Reading:
+    from stochrobust.cli.images import Reading
+
+    return Reading(options.batch, options.images, options.size, options.grey)
+
+
+def _device(name: str | None) -> torch.device:
+    import torch
+
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there
+        raise ValueError(f"--device {name} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _extractor(name: str, device: torch.device) -> FeatureExtractor | None:
+    """The features for the quality; None: pixels."""
+    from stochrobust import EfficientNetLite0Features, InceptionFeatures
+
+    kind, _, file = name.partition("=")
+    if name == "pixels":
+        return None
+    if name == "efficientnet":
+        try:
+            return EfficientNetLite0Features().to(device)
+        except ImportError as error:
+            raise ValueError(f"--features efficientnet: {error}") from error
+    if kind == "inception":
+        return InceptionFeatures("paper", weights=file or None).to(device)
+    raise ValueError(f"--features must be pixels, efficientnet or inception=FILE, got {name!r}")
+
+
+def _check_results(options: argparse.Namespace) -> None:
+    """What would fail after the work fails before it."""
+    if options.out is not None and importlib.util.find_spec("jinja2") is None:
+        raise ValueError(f"--out: {_missing('jinja2')}")
+    for path in filter(None, (options.out, options.json, options.markdown)):
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            raise ValueError(f"cannot write {path}: it is a folder, or its folder does not exist")
+
+
+def _write(options: argparse.Namespace, report: AuditReport) -> None:
+    from stochrobust.auditing.tables import to_markdown
+
+    sys.stdout.write(to_markdown(report, protocol=False))
+    for path, content in (
+        (options.json, report.to_json), (options.markdown, report.to_markdown), (options.out, report.to_html)
+    ):  # fmt: skip
+        if path is not None:
+            path.write_text(content(), encoding="utf-8")
+            sys.stderr.write(f"{path} written\n")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from stochrobust.auditing.comparison import compare
+    from stochrobust.auditing.report import AuditReport
+
+    a, b = (AuditReport.from_json(path.read_text(encoding="utf-8")) for path in (options.a, options.b))
+    sys.stdout.write(compare(a, b).to_markdown())
+    return 0

@@ -1,0 +1,222 @@
+"""What makes a measurement meaningless, found and named: noise that is not replayed, samples that depend on each other,
+inputs or seeds that G does not look at. Each check returns a sentence, or None where all is well.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import sys
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from stochrobust._tensors import flat, tree_map, working
+from stochrobust.estimators.same_seed import SameSeed
+
+NAMED = 3
+"""How many layers a sentence names."""
+
+
+def diagnose(held: SameSeed, clean: Tensor) -> list[str]:
+    """What is wrong with G at held seeds: :func:`irreproducible`, else :func:`coupled_samples`; :func:`ignores_seed`.
+
+    One more call of G, on the rows of its first call, where nothing is wrong; two where something is. The number of
+    calls is the same on all processes, unless G misbehaves on some of them only.
+
+    Args:
+        held: G, y and the seeds.
+        clean: (B * S, ...) the outputs ``held.outputs()``, finite.
+
+    Returns:
+        Sentences; empty where all is well.
+    """
+    # A first sample that stays the same among other samples has also been reproduced.
+    coupled = coupled_samples(held, clean)
+    alone = held.chunks[0].stop <= held.n_seeds
+    hidden = irreproducible(held, clean) if coupled or alone else None
+    return [sentence for sentence in (hidden or coupled, ignores_seed(held, clean)) if sentence]
+
+
+def coupled_samples(held: SameSeed, clean: Tensor) -> str | None:
+    """Whether the outputs of the first sample change when the other samples are replaced by copies of it.
+
+    Shapes and noise drawn inside G stay the same, and so do all numbers of a G that treats samples independently.
+    Changes count from ``3 sqrt(machine epsilon)`` of the outputs' norm (0.001 in float32, 0.3 in bfloat16, which is
+    also the tolerance under autocast). Not decidable, so None, where no other sample is in the first call of G (one
+    sample, or a small ``max_batch``) or where all samples are the same; an irreproducible G looks coupled.
+
+    Args:
+        held, clean: as in :func:`diagnose`.
+    """
+    chunk, n_seeds = held.chunks[0], held.n_seeds
+    if chunk.stop <= n_seeds:
+        return None
+    with torch.no_grad():
+        change = _relative(_among_copies(held).rows(None, chunk)[:n_seeds], clean[:n_seeds])
+    if change <= _tolerance(clean):
+        return None
+    return (
+        f"G's output for one sample depends on the other samples of the batch: it changed by {change:.2g} of its norm "
+        f"when they were replaced. Likely cause: {_couplers(held)}"
+    )
+
+
+def irreproducible(held: SameSeed, clean: Tensor) -> str | None:
+    """Whether a second call at held seeds gives other outputs than the first; tolerance as in :func:`coupled_samples`.
+
+    torch's global generators are replayed (dropout, ``torch.randn``); G's own generators, numpy's and Python's are not.
+
+    Args:
+        held, clean: as in :func:`diagnose`.
+    """
+    chunk = held.chunks[0]
+    with torch.no_grad():
+        change = _relative(held.rows(None, chunk), clean[chunk])
+    if change <= _tolerance(clean):
+        return None
+    return (
+        f"G is not the same function in two calls: its output changed by {change:.2g} of its norm at the same input "
+        "and seed. It keeps state, or draws noise that is not replayed (its own torch.Generator, numpy's, Python's): "
+        "draw from torch's global generator, or take the noise as z"
+    )
+
+
+def ignores_input(random_value: Tensor, eps: Tensor) -> str | None:
+    """Whether the output changes for no sample when y moves by a random delta of full length.
+
+    Args:
+        random_value: (B,) ``||G(y, z) - G(y + delta, z)||^2`` for such a delta.
+        eps: (B,) the radii; samples with radius zero do not count.
+    """
+    if not bool((eps > 0).any()) or bool((random_value[eps > 0] != 0).any()):
+        return None
+    return (
+        "G's output is exactly the same at y and at y + delta: G ignores its input, or delta is lost when it is "
+        "rounded to y's dtype or quantised inside G"
+    )
+
+
+def ignores_seed(held: SameSeed, clean: Tensor) -> str | None:
+    """Whether all seeds of every sample give the same output, up to 1e-5 of its norm (2e-14 in float64).
+
+    Args:
+        held, clean: as in :func:`diagnose`.
+    """
+    if held.n_seeds == 1:
+        return None
+    outputs = flat(working(clean)).reshape(-1, held.n_seeds, clean[0].numel())
+    if _relative(outputs, outputs[:, :1].expand_as(outputs)) > 100 * torch.finfo(outputs.dtype).eps:
+        return None
+    cause = "G draws no noise" if held.z is None else "G ignores z, or the seeds given are the same"
+    return (
+        f"all {held.n_seeds} seeds of every sample give the same output: {cause}; n_seeds=1 measures the same for less"
+    )
+
+
+def _among_copies(held: SameSeed) -> SameSeed:
+    """The same estimator and noise, with every sample, its seeds and conditions replaced by those of the first."""
+    other = copy.copy(held)
+    other.y = _copies(held.y, 1)
+    other.z = tree_map(lambda leaf: _copies(leaf, held.n_seeds), held.z)
+    other.cond = tree_map(lambda leaf: _copies(leaf, 1), held.cond)
+    return other
+
+
+def _copies(tensor: Tensor, n_rows: int) -> Tensor:
+    """The first ``n_rows`` rows over and over, in the tensor's shape and memory format."""
+    shape = (len(tensor) // n_rows, n_rows, *tensor.shape[1:])
+    return torch.empty_like(tensor).copy_(tensor[:n_rows].expand(shape).reshape(tensor.shape))
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    """``||found - expected|| / ||expected||``; infinite where only ``expected`` is zero."""
+    change: Tensor = torch.linalg.vector_norm(working(found) - working(expected))
+    return float(change / torch.linalg.vector_norm(working(expected))) if change > 0 else 0.0
+
+
+def _tolerance(clean: Tensor) -> float:
+    """Three times the root of the machine epsilon, of the least precise dtype at work."""
+    dtypes = [clean.dtype]
+    if torch.is_autocast_enabled(clean.device.type):
+        dtypes.append(torch.get_autocast_dtype(clean.device.type))
+    return 3 * math.sqrt(max(torch.finfo(dtype).eps for dtype in dtypes))
+
+
+def _couplers(held: SameSeed) -> str:
+    """The layers that use statistics of the batch, by name; or a guess."""
+    if held.module is None:
+        return "an operation across samples, or batch normalisation in a module that module= did not name"
+    names = [
+        f"{name or 'G'} ({type(layer).__name__})"
+        for name, layer in held.module.named_modules()
+        if isinstance(layer, _BatchNorm) and _uses_the_batch(layer, held)
+    ]
+    if not names:
+        return "an operation across samples"
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (
+        f"{', '.join(names[:NAMED])}{more}, normalising with the statistics of the batch; call G.eval() to measure, or "
+        "train with norm_statistics='running'"
+    )
+
+
+def _uses_the_batch(layer: nn.Module, held: SameSeed) -> bool:
+    return layer.running_mean is None or (layer.training and held.norm_statistics == "batch")
+
+
+NEARLY_RANDOM = 0.99  # of a random direction's value: an attack that finds less has failed; equal it may well be
+
+
+class AttackWarning(UserWarning):
+    """A measured value that says less than it seems to: see the message.
+
+    Example:
+        >>> import warnings
+        >>> import torch
+        >>> from stochrobust import sensitivity
+        >>> with warnings.catch_warnings(record=True, action="always") as caught:
+        ...     found = sensitivity(lambda y: torch.ones_like(y), torch.zeros(1, 2), eps=0.1)
+        >>> caught[0].category.__name__
+        'AttackWarning'
+    """
+
+
+def concerns_about(
+    held: SameSeed,
+    clean: Tensor,
+    eps: Tensor,
+    value: Tensor,
+    random_value: Tensor,
+    stalled: Tensor,
+    random_change: Tensor | None = None,
+) -> tuple[str, ...]:
+    """Why a measured value may say less than it seems to, in sentences.
+
+    ``random_change`` is the change of the outputs along the random direction, where ``random_value`` is another number.
+    """
+    blind = ignores_input(random_value if random_change is None else random_change, eps)
+    found = [*diagnose(held, clean), blind]
+    n_stalled = int(stalled.sum())
+    if n_stalled and blind is None:
+        found.append(
+            f"the gradient of G with respect to y was zero at every step for {n_stalled} of {len(eps)} samples: "
+            "nothing was searched there, and a small value is no sign of robustness (a saturated or rounded output?)"
+        )
+    if float(value.sum()) < NEARLY_RANDOM * float(random_value.sum()):
+        found.append(
+            f"the attack found less ({float(value.mean()):.3g} on average) than one random direction did "
+            f"({float(random_value.mean()):.3g}): take more steps, more seeds, or see attack_evidence"
+        )
+    return tuple(sentence for sentence in found if sentence is not None)
+
+
+def warn(concerns: tuple[str, ...]) -> None:
+    """Each sentence as a warning, of the line that called the library."""
+    outside = 2
+    while sys._getframe(outside - 1).f_globals.get("__name__", "").startswith("stochrobust."):
+        outside += 1
+    for sentence in concerns:
+        warnings.warn(sentence, AttackWarning, stacklevel=outside)
