@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from stochrobust.cli import folder
+from stochrobust.cli.arrays import read_array
+from stochrobust.cli.folder import find_pictures
 from stochrobust.cli.images import Reading, first_images, moved, open_images, paired, peeked
 
 HERE = "tests.cli.test_images"
@@ -89,7 +92,7 @@ def test_a_picture_is_read_when_it_is_asked_for(pictures: Path) -> None:
     (pictures / NAMES[3]).write_bytes(b"nonsense")
     for _ in range(3):
         next(opened)
-    with pytest.raises(ValueError, match=r"cannot use z.webp in .*set: cannot identify"):
+    with pytest.raises(ValueError, match=r"cannot use z.webp in .*set: it is no whole picture"):
         next(opened)
 
 
@@ -112,18 +115,93 @@ def test_pictures_of_two_sizes_are_named(pictures: Path) -> None:
 
 
 def test_a_missing_decoder_is_no_fault_of_the_file(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(content: bytes) -> object:
+    def missing(content: bytes, *options: object) -> object:
         raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
 
-    monkeypatch.setattr(folder, "opened_picture", missing)
+    monkeypatch.setattr(folder, "decoded", missing)
     with pytest.raises(ModuleNotFoundError, match="PIL"):
         read(pictures)
 
 
-def test_16_bits_are_refused(pictures: Path) -> None:
+def test_16_bits_keep_their_levels_among_8(pictures: Path) -> None:
     Image.fromarray(np.full((4, 6), 40_000, np.uint16)).save(pictures / "b.png")
-    with pytest.raises(ValueError, match=r"cannot use b.png in .*: it has more than 8 bits per channel"):
+    assert read(pictures)[1].unique().tolist() == pytest.approx([40_000 / 65_535], rel=1e-7)
+
+
+def test_unreadable_pictures_are_left_out_where_that_is_asked_for(pictures: Path) -> None:
+    whole = read(pictures)
+    (pictures / "deep/b.jpg").write_bytes(b"nonsense")
+    for spec in (pictures, archived(pictures)):
+        left_out: dict[str, str] = {}
+        found = list(open_images(str(spec), Reading(batch=2, left_out=left_out)))
+        assert [len(batch) for batch in found] == [2, 1], "batches are filled up"
+        assert torch.equal(torch.cat(found), whole[[0, 2, 3]])
+        assert left_out == {"deep/b.jpg": "it is no whole picture in BMP, JPEG, PNG, PPM, TIFF, WEBP"}
+        with pytest.raises(ValueError, match=r"cannot use deep/b\.jpg in "):
+            read(spec)
+
+
+def test_a_size_of_its_own_is_never_left_out(pictures: Path) -> None:
+    save(pictures / "y.png", pixels(9, 5, 6))
+    with pytest.raises(ValueError, match="the images of a set have one size"):
+        read(pictures, Reading(left_out={}))
+
+
+def test_a_link_that_leads_back_is_not_followed(pictures: Path, tmp_path: Path) -> None:
+    found = read(pictures)
+    (pictures / "deep/back").symlink_to(pictures, target_is_directory=True)
+    (pictures / "deep/er/up").symlink_to(tmp_path, target_is_directory=True)
+    (pictures / "self").symlink_to(pictures / "self", target_is_directory=True)
+    assert torch.equal(read(pictures), found)
+    save(tmp_path / "other/one/o.png", pixels(7))
+    (pictures / "zz").symlink_to(tmp_path / "other/one", target_is_directory=True)
+    (tmp_path / "other/one/round").symlink_to(pictures / "deep", target_is_directory=True)
+    (pictures / "deep/again").symlink_to(tmp_path / "other/one", target_is_directory=True)
+    names = find_pictures(pictures)
+    assert names == (
+        "a.png", "deep/again/o.png", "deep/b.jpg", "deep/er/c.PNG", "z.webp", "zz/o.png", "zz/round/b.jpg",
+        "zz/round/er/c.PNG",
+    )  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_opened_is_no_empty_folder(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "er":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(PermissionError, match="deep/er"):
         read(pictures)
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = archived(pictures)
+    largest = max(file.stat().st_size for file in pictures.rglob("*.*") if file.is_file())
+    monkeypatch.setattr(folder, "MOST_BYTES", largest)
+    assert len(read(path)) == 4, "many files may be larger together than one may be"
+    monkeypatch.setattr(folder, "MOST_BYTES", largest - 1)
+    with pytest.raises(ValueError, match=rf"would unpack to {largest} bytes, over {largest - 1}"):
+        read(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(8):
+            archive.writestr(f"{i}.ppm", b"P6 400 400 255\n" + bytes(3 * 400 * 400))
+    monkeypatch.setattr(folder, "MOST_BYTES", 2**20)
+    with pytest.raises(ValueError, match=r"has \d+ bytes and would unpack to 3840\d+, over 100 times as many"):
+        read(path)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")
+def test_two_files_of_one_name_in_an_archive_are_named(pictures: Path) -> None:
+    path = archived(pictures)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.write(pictures / "z.webp", "a.png")
+    with pytest.raises(ValueError, match=r"set.zip holds several files of one name, a.png"):
+        read(path)
 
 
 def test_where_no_pictures_are(tmp_path: Path) -> None:
@@ -156,6 +234,32 @@ def test_arrays_of_every_kind_of_file(tmp_path: Path) -> None:
     assert len(opened) == 3  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f2", ">f2", "f4"])
+def test_floats_in_any_order_of_bytes(tmp_path: Path, dtype: str) -> None:
+    levels = np.random.default_rng(0).random((5, 1, 2, 3)).astype(dtype)
+    np.save(tmp_path / "x.npy", levels)
+    found = read(tmp_path / "x.npy", Reading(batch=2))
+    assert np.array_equal(found.numpy(), levels.astype(np.float32))
+
+
+def test_a_npy_file_is_mapped_and_not_read_as_a_whole(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((4, 1, 2, 2), np.uint8))
+    assert isinstance(read_array(tmp_path / "x.npy"), np.memmap)
+
+
+def test_a_sparse_array_is_named(tmp_path: Path) -> None:
+    torch.save(torch.zeros(2, 1, 2, 2).to_sparse(), tmp_path / "x.pt")
+    with pytest.raises(ValueError, match=r"x.pt must hold a dense array, got one of layout torch.sparse_coo"):
+        read(tmp_path / "x.pt")
+
+
+def one_wrong(value: float) -> np.ndarray:
+    """Image 37 has it in one pixel."""
+    images = np.zeros((40, 3, 2, 2))
+    images[37, 1, 1, 0] = value
+    return images
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
@@ -163,8 +267,11 @@ def test_arrays_of_every_kind_of_file(tmp_path: Path) -> None:
         (np.zeros((0, 3, 4, 4), np.uint8), r"got an array of shape \(0, 3, 4, 4\)"),
         (np.zeros((2, 8, 8, 3), np.uint8), r"got \(2, 8, 8, 3\): the channels come second"),
         (np.zeros((2, 3, 8, 8), np.int64), r"must hold uint8 or floating-point numbers in \[0, 1\], got int64"),
-        (np.full((2, 3, 8, 8), 7.0), r"x.npy must hold numbers in \[0, 1\], or uint8, got 7 to 7"),
-        (np.full((2, 3, 8, 8), np.nan), r"x.npy must hold numbers in \[0, 1\], or uint8, got nan to nan"),
+        (np.full((2, 3, 8, 8), 7.0), r"must hold numbers in \[0, 1\], or uint8, got 7 to 7 in image 0$"),
+        (np.full((2, 3, 8, 8), -0.1), r"must hold numbers in \[0, 1\], or uint8, got -0.1 to -0.1 in image 0$"),
+        (one_wrong(np.nan), r"x.npy must hold numbers in \[0, 1\], or uint8, got nan to nan in image 37$"),
+        (one_wrong(np.inf), r"x.npy must hold numbers in \[0, 1\], or uint8, got 0 to inf in image 37$"),
+        (one_wrong(-1e-3), r"x.npy must hold numbers in \[0, 1\], or uint8, got -0.001 to 0 in image 37$"),
     ],
 )
 def test_arrays_that_are_no_images_are_named(tmp_path: Path, array: np.ndarray, message: str) -> None:
@@ -239,6 +346,50 @@ def test_pairs_of_pictures_are_found_by_their_names(pictures: Path, tmp_path: Pa
     (tmp_path / "low" / "deep" / "b.png").unlink()
     with pytest.raises(ValueError, match=r"low lacks 1 of the inputs, the first deep/b\.\*"):
         paired(open_images(str(tmp_path / "low"), Reading()), sources)
+
+
+def two_stems(folder: Path, levels: dict[str, int]) -> Iterable[Any]:
+    for name, level in levels.items():
+        save(folder / name, np.full((2, 2, 3), level, np.uint8))
+    return open_images(str(folder), Reading())
+
+
+def test_pictures_of_one_stem_are_paired_by_their_whole_names(tmp_path: Path) -> None:
+    sources = two_stems(tmp_path / "x", {"a.bmp": 60, "a.png": 50, "b.png": 40})
+    inputs = two_stems(tmp_path / "y", {"a.bmp": 61, "a.png": 51, "b.bmp": 41})
+    ((y, x),) = paired(inputs, sources)
+    assert (y[:, 0, 0, 0] * 255).tolist() == [61, 51, 41]
+    assert (x[:, 0, 0, 0] * 255).tolist() == [60, 50, 40]
+
+
+@pytest.mark.parametrize(
+    ("of_x", "of_y", "message"),
+    [
+        (["a.bmp", "a.png"], ["a.png"], r"input of a.bmp must be one file, got a.png in .*y for 2 source"),
+        (["a.webp"], ["a.bmp", "a.png"], r"input of a.webp must be one file, got a.bmp, a.png in .*y for 1 source"),
+    ],
+)
+def test_an_input_that_could_be_two_is_named(tmp_path: Path, of_x: list[str], of_y: list[str], message: str) -> None:
+    sources, inputs = (
+        two_stems(tmp_path / part, dict.fromkeys(names, 9)) for part, names in (("x", of_x), ("y", of_y))
+    )
+    with pytest.raises(ValueError, match=message):
+        paired(inputs, sources)
+
+
+def test_of_a_pair_both_are_left_out(pictures: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(NAMES):
+        save((tmp_path / "low" / name).with_suffix(".png"), pixels(seed + 10, 2, 3))
+    (tmp_path / "low/a.png").write_bytes(b"nonsense")
+    (pictures / NAMES[2]).write_bytes(b"nonsense")
+    left_out: dict[str, str] = {}
+    reading = Reading(batch=3, left_out=left_out)
+    ((y, x),) = paired(open_images(str(tmp_path / "low"), reading), open_images(str(pictures), reading))
+    assert np.array_equal((x[0] * 255).round().numpy(), np.asarray(Image.open(pictures / NAMES[1])).transpose(2, 0, 1))
+    assert np.array_equal(
+        (y * 255).round().numpy(), np.stack([pixels(seed, 2, 3).transpose(2, 0, 1) for seed in (11, 13)])
+    )
+    assert set(left_out) == {"a.png", NAMES[2]}
 
 
 def test_pairs_of_arrays_are_found_by_their_rows(pictures: Path) -> None:

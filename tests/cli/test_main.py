@@ -81,7 +81,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         calls: list[dict[str, Any]] = []
 
         def audit(**arguments: Any) -> AuditReport:
-            calls.append(arguments)
+            n_batches = len(arguments["data"])
+            calls.append(arguments | {"data": list(arguments["data"]), "n_batches": n_batches})
             return found()
 
         monkeypatch.setattr(run, "audit", audit)
@@ -93,7 +94,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
         usual = [word for option, value in defaults.items() if option not in options for word in (option, value)]
         assert main(["audit", model, *usual, *options]) == 0
         (call,) = calls
-        return call | {"data": list(call["data"]), "n_batches": len(call["data"])}
+        return call
 
     return ask
 
@@ -168,6 +169,35 @@ def test_real_images_are_read_as_the_data_are_and_all_of_them(
 ) -> None:
     call = asked("--real", str(pictures), "--images", "2", "--data", str(pictures), "--size", "4")
     assert torch.cat(list(call["real"])).shape == (3, 3, 4, 4)
+
+
+def test_pictures_that_are_left_out_are_counted_and_named(
+    asked: Callable[..., dict[str, Any]], pictures: Path, tmp_path: Path
+) -> None:
+    for i in range(3, 9):
+        (pictures / f"{i}.png").write_bytes(b"nonsense")
+    call = asked("--data", str(pictures), "--skip-bad", "--json", str(tmp_path / "r.json"))
+    assert torch.cat(call["data"]).shape == (3, 3, SIDE, SIDE + 2)
+    report = AuditReport.from_json((tmp_path / "r.json").read_text())
+    why = "it is no whole picture in BMP, JPEG, PNG, PPM, TIFF, WEBP"
+    assert report.protocol["left_out"] == {f"{i}.png": why for i in range(3, 9)}
+    shown = "; ".join(f"{i}.png: {why}" for i in range(3, 8))
+    assert report.concerns == (
+        f"6 picture(s) could not be read, and were left out: {shown}; and 1 more, named in the protocol",
+    )
+    assert report.protocol["settings"] == found().protocol["settings"]
+    with pytest.raises(SystemExit):
+        asked("--data", str(pictures))
+    (pictures / "9.png").write_bytes((pictures / "0.png").read_bytes())
+    assert "left_out" not in AuditReport.from_json(written(asked, pictures / "9.png", tmp_path)).protocol
+
+
+def written(asked: Callable[..., dict[str, Any]], picture: Path, folder: Path) -> str:
+    """The JSON of a report on one picture that is whole."""
+    (folder / "one").mkdir()
+    picture.rename(folder / "one" / picture.name)
+    asked("--data", str(folder / "one"), "--skip-bad", "--json", str(folder / "r.json"))
+    return (folder / "r.json").read_text()
 
 
 def test_features(asked: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,12 @@ class ArrayBatches:
     batch: int
 
     def __post_init__(self) -> None:
-        shape, dtype = tuple(self.values.shape), str(self.values.dtype).removeprefix("torch.")
+        shape, dtype = tuple(self.values.shape), getattr(self.values.dtype, "name", str(self.values.dtype))
+        dtype = dtype.removeprefix("torch.")
         if dtype != "uint8" and not dtype.startswith(("float", "bfloat")):
             raise ValueError(f"{self.name} must hold uint8 or floating-point numbers in [0, 1], got {dtype}")
+        if isinstance(self.values, Tensor) and self.values.layout != torch.strided:
+            raise ValueError(f"{self.name} must hold a dense array, got one of layout {self.values.layout}")
         if len(shape) != 4 or 0 in shape:
             raise ValueError(f"{self.name} must hold images (N, C, H, W), got an array of shape {shape}")
         if shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
@@ -45,12 +48,27 @@ class ArrayBatches:
     def __iter__(self) -> Iterator[Tensor]:
         for start in range(0, len(self.values), self.batch):
             rows = self.values[start : start + self.batch]
-            some = rows if isinstance(rows, Tensor) else torch.from_numpy(np.array(rows))
-            images = some.float() / 255 if some.dtype == torch.uint8 else some.float()
-            low, high = float(images.min()), float(images.max())
-            if not 0 <= low <= high <= 1:
-                raise ValueError(f"{self.name} must hold numbers in [0, 1], or uint8, got {low:g} to {high:g}")
+            images = _in_unit_range(rows if isinstance(rows, Tensor) else torch.from_numpy(_native(rows)))
+            self._check_values(images, start)
             yield images
+
+    def _check_values(self, images: Tensor, first: int) -> None:
+        """Numbers in [0, 1]; the first image of others is named by its place in the array."""
+        wrong = ~((images >= 0) & (images <= 1)).flatten(1).all(1)  # NaN is neither
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0, 0])
+            low, high = float(images[i].min()), float(images[i].max())
+            got = f"{low:g} to {high:g} in image {first + i}"
+            raise ValueError(f"{self.name} must hold numbers in [0, 1], or uint8, got {got}")
+
+
+def _in_unit_range(images: Tensor) -> Tensor:
+    return images.detach().float() / 255 if images.dtype == torch.uint8 else images.detach().float()
+
+
+def _native(rows: Any) -> Any:
+    """A copy in this machine's order of bytes, of a dtype that torch has too."""
+    return np.array(rows, np.uint8 if rows.dtype == np.uint8 else np.float32)
 
 
 def read_array(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,7 +16,7 @@ from torch import Tensor
 from stochrobust.cli import arrays
 from stochrobust.cli.arrays import ArrayBatches, read_array
 from stochrobust.cli.factory import call_factory, is_factory
-from stochrobust.cli.folder import Pictures, find_pictures
+from stochrobust.cli.folder import Pictures, find_pictures, in_lists, stacked
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class Reading:
     Attributes:
         batch: most images at a time.
         n: the first so many, in the order of their names or rows; None: all.
-        size, grey: of pictures, see :class:`Pictures`.
+        size, grey, left_out: of pictures, see :class:`Pictures`.
     """
 
     batch: int = 32
     n: int | None = None
     size: int | None = None
     grey: bool = False
+    left_out: dict[str, str] | None = None
 
 
 def open_images(
@@ -56,35 +58,76 @@ def open_images(
     elif path.suffix in arrays.SUFFIXES and not path.is_dir():
         found = read_array(path)
     else:
-        return Pictures(path, find_pictures(path)[: reading.n], reading.batch, reading.size, reading.grey)
+        names = find_pictures(path)[: reading.n]
+        return Pictures(path, names, reading.batch, reading.size, reading.grey, reading.left_out)
     if reading.size is not None or reading.grey:
         raise ValueError(f"--size and --grey are for pictures: {role} {spec!r} has its size and its channels")
     if isinstance(found, np.ndarray | Tensor):
-        return ArrayBatches(found[: reading.n], spec, reading.batch)
+        everything = ArrayBatches(found, spec, reading.batch)
+        return replace(everything, values=found[: reading.n])
     if not isinstance(found, Iterable):
         raise ValueError(f"{role} {spec!r}: the factory must return images or batches of them, got {type(found)}")
     return found if reading.n is None else Mapped(found, lambda batches: first_images(batches, reading.n or 0))
 
 
 def paired(inputs: Iterable[Any], sources: Iterable[Any]) -> Iterable[Any]:
-    """Batches (y, x), of pictures by their names, suffixes apart, in the order of the sources; else row by row.
+    """Batches (y, x), of pictures by their names, in the order of the sources; else row by row.
+
+    The input of a picture has its name or, if no other source or input could be meant, its name with another suffix.
 
     Raises:
-        ValueError: an input is missing, there are not as many of them as sources, or only one of the two are pictures.
+        ValueError: an input is missing or could be two, there are not as many of them as sources, or only one of the
+            two are pictures.
     """
     if isinstance(inputs, Pictures) != isinstance(sources, Pictures):
         raise ValueError("inputs and data must both be pictures, or neither")
     if isinstance(inputs, Pictures) and isinstance(sources, Pictures):
-        found = {PurePosixPath(name).with_suffix(""): name for name in inputs.names}
-        wanted = [PurePosixPath(name).with_suffix("") for name in sources.names]
-        if missing := [name for name in wanted if name not in found]:
-            raise ValueError(f"{inputs.path} lacks {len(missing)} of the inputs, the first {missing[0]}.*")
-        inputs = replace(inputs, names=tuple(found[name] for name in wanted))
-    elif isinstance(inputs, ArrayBatches) and isinstance(sources, ArrayBatches):
+        return PicturePairs(replace(inputs, names=_inputs_of(sources, inputs)), sources)
+    if isinstance(inputs, ArrayBatches) and isinstance(sources, ArrayBatches):
         n = len(sources.values)
         if len(inputs.values) != n:
             raise ValueError(f"{inputs.name} must hold an input for each of {n} sources, got {len(inputs.values)}")
     return Mapped(inputs, lambda batches: zip(batches, sources, strict=True))
+
+
+def _inputs_of(sources: Pictures, inputs: Pictures) -> tuple[str, ...]:
+    """The name of the input of every source."""
+    of_stem, stems = defaultdict(list), Counter(map(_stem, sources.names))
+    for name in inputs.names:
+        of_stem[_stem(name)].append(name)
+    if missing := [name for name in sources.names if _stem(name) not in of_stem]:
+        raise ValueError(f"{inputs.path} lacks {len(missing)} of the inputs, the first {_stem(missing[0])}.*")
+
+    def found(name: str) -> str:
+        same_stem = of_stem[_stem(name)]
+        if name in same_stem:
+            return name
+        if len(same_stem) > 1 or stems[_stem(name)] > 1:
+            raise ValueError(
+                f"the input of {name} must be one file, got {', '.join(same_stem)} in {inputs.path} for "
+                f"{stems[_stem(name)]} source(s) of that name"
+            )
+        return same_stem[0]
+
+    return tuple(map(found, sources.names))
+
+
+def _stem(name: str) -> PurePosixPath:
+    return PurePosixPath(name).with_suffix("")
+
+
+@dataclass(frozen=True)
+class PicturePairs:
+    """Batches (y, x) of pictures; where one of the two is left out, so is the other."""
+
+    inputs: Pictures
+    sources: Pictures
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        pairs = zip(self.inputs.each(), self.sources.each(), strict=True)
+        both = ((y, x) for y, x in pairs if y is not None and x is not None)
+        for some in in_lists(both, self.sources.batch):
+            yield stacked([y for y, _ in some]), stacked([x for _, x in some])
 
 
 @dataclass(frozen=True)

@@ -62,41 +62,47 @@ def _missing(module: str) -> str:
 def _audit(options: argparse.Namespace) -> int:
     from stochrobust.auditing.run import audit
     from stochrobust.auditing.settings import AuditSettings
+    from stochrobust.cli.skipped import without
 
     _check_results(options)
     settings = AuditSettings(n_seeds=options.seeds, n_attacked=options.attacked, seed=options.seed)
-    case = _case(options)
+    left_out: dict[str, str] | None = {} if options.skip_bad else None
+    case = _case(options, left_out)
     report = audit(
         title=options.title or options.model, settings=settings, cache=options.cache, max_batch=options.max_batch,
         progress=importlib.util.find_spec("tqdm") is not None, **case,
     )  # fmt: skip
+    report = without(report, left_out or {})
     _write(options, report)
     bad = [verdict.name for verdict in report.verdicts if verdict.level == "bad"]
     return BAD if options.fail_on == "bad" and bad else 0
 
 
-def _case(options: argparse.Namespace) -> dict[str, Any]:
-    """What is audited, as arguments of ``audit``."""
+def _case(options: argparse.Namespace, left_out: dict[str, str] | None) -> dict[str, Any]:
+    """What is audited, as arguments of ``audit``; ``left_out`` gets the pictures that are."""
     import torch
 
     from stochrobust.cli.factory import check_runs, made_model
-    from stochrobust.cli.images import moved, open_images
+    from stochrobust.cli.images import Reading, moved, open_images
     from stochrobust.robustness.decibels import eps_from_psnr
 
     device = _device(options.device)
     extractor = _extractor(options.features, device)
     G = made_model(options.model, device)
-    y, data, projector = _data(options, device)
+    reading = Reading(options.batch, options.images, options.size, options.grey, left_out)
+    y, data, projector = _data(options, reading, device)
     with torch.no_grad():
         check_runs(options.model, G, y[:1])
     eps = options.eps if options.eps is not None else eps_from_psnr(options.eps_psnr, y[0].numel())
     real = None
     if options.real is not None:
-        real = moved(open_images(options.real, replace(_reading(options), n=None), device, role="real"), device)
+        real = moved(open_images(options.real, replace(reading, n=None), device, role="real"), device)
     return {"G": G, "data": data, "eps": eps, "projector": projector, "real": real, "extractor": extractor}
 
 
-def _data(options: argparse.Namespace, device: torch.device) -> tuple[Tensor, Iterable[Any], Projector | None]:
+def _data(
+    options: argparse.Namespace, reading: Reading, device: torch.device
+) -> tuple[Tensor, Iterable[Any], Projector | None]:
     """The first y, all batches, and the projector of the task."""
     from torch import nn
 
@@ -105,7 +111,6 @@ def _data(options: argparse.Namespace, device: torch.device) -> tuple[Tensor, It
     from stochrobust.cli.tasks import parse_task
 
     task = None if options.task is None else parse_task(options.task)
-    reading = _reading(options)
     batches = sources = open_images(options.data, reading, device)
     if options.inputs is not None:  # pictures are found by their names, whatever there is besides
         of_inputs = replace(reading, size=None, n=None if isinstance(sources, Pictures) else reading.n)
@@ -120,12 +125,6 @@ def _data(options: argparse.Namespace, device: torch.device) -> tuple[Tensor, It
             raise ValueError("--task or --inputs must be given: what the model restores")
         y = projector.D(x)
     return y, Counted(batches, len(sources)) if isinstance(sources, Sized) else batches, projector
-
-
-def _reading(options: argparse.Namespace) -> Reading:
-    from stochrobust.cli.images import Reading
-
-    return Reading(options.batch, options.images, options.size, options.grey)
 
 
 def _device(name: str | None) -> torch.device:

@@ -50,6 +50,9 @@ def _add_images(audit: argparse.ArgumentParser) -> None:
     images.add_argument("--images", type=_count, metavar="N", help="the first N of the data (default: all)")
     images.add_argument("--size", type=_count, help="resize pictures to squares of this side, cut to shape")
     images.add_argument("--grey", action="store_true", help="read pictures as one channel")
+    images.add_argument(
+        "--skip-bad", action="store_true", help="leave out pictures that cannot be read; the report names them"
+    )
     images.add_argument("--batch", type=_count, default=32, help="images read at a time (default: 32)")
 
 
