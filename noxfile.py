@@ -69,6 +69,14 @@ def matrix(session: nox.Session, torch: str) -> None:
     session.run("pytest", "--ignore=tests/experiments", "--durations=10", "--durations-min=1", *session.posargs)
 
 
+@nox.session(python="3.11")
+def floors(session: nox.Session) -> None:
+    """The library's tests with the lowest versions that pyproject.toml declares, of every dependency (gigabytes)."""
+    session.install("uv")
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
+    session.run("pytest", "--ignore=tests/experiments", *(session.posargs or ("-m", "not slow")))
+
+
 @nox.session
 def peers(session: nox.Session) -> None:
     """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
@@ -151,11 +159,12 @@ def screenshots(session: nox.Session) -> None:
 @nox.session
 def package(session: nox.Session) -> None:
     """Builds what is published into dist/, checks it, and runs the wheel alone in an environment made for this run."""
-    session.install("build", "twine", "virtualenv")
+    session.install("--require-hashes", "-r", ".github/requirements/package.txt")
     dist = Path("dist").resolve()
     for old in dist.glob("*"):
         old.unlink()
-    session.run("python", "-m", "build", "--outdir", str(dist))  # the wheel is built from the sdist
+    # The wheel is built from the sdist, and both by the backend whose hash was just held to.
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist))
     session.run("twine", "check", "--strict", *map(str, dist.iterdir()))
     session.run("python", "tests/release/contents.py", str(dist))
     alone = Path(session.create_tmp()) / "alone"

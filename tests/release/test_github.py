@@ -17,7 +17,8 @@ yaml: Any = pytest.importorskip("yaml", reason="the extra `experiments` brings i
 
 GITHUB = ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 CONDA_NAMES = {"torch": "pytorch", "typing-extensions": "typing_extensions"}
 
 
@@ -62,6 +63,16 @@ def sessions_named(workflow: Path) -> set[str]:
     return found
 
 
+UNPINNED = {"pypa/gh-action-pypi-publish@release/v1"}
+"""No copy of its repository with a release that knows attestations was at hand to take the commit from."""
+REQUIREMENTS = GITHUB / "requirements"
+
+
+def pinned(action: str) -> bool:
+    """Whether it is named by a commit."""
+    return re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action) is not None
+
+
 NOXFILE = (ROOT / "noxfile.py").read_text()
 
 
@@ -96,12 +107,57 @@ def test_workflows_are_allowed_no_more_than_they_need(workflow: Path) -> None:
         assert "uses" in job or "timeout-minutes" in job
     for _, step in steps(workflow):
         if "uses" in step:
-            assert re.fullmatch(r"[\w.-]+/[\w./-]+@(v\d+(\.\d+)*|release/v\d+|[0-9a-f]{40})", step["uses"]), step[
-                "uses"
-            ]
+            assert pinned(step["uses"]) or step["uses"] in UNPINNED, step["uses"]
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
         assert "${{ github" not in step.get("run", ""), "a name of somebody else's would become a command"
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_pinned_action_says_its_version_and_is_one_commit_everywhere(workflow: Path) -> None:
+    for line in re.findall(r"uses: (?!\./)(.+)", workflow.read_text()):
+        action, _, comment = line.partition(" # ")
+        assert action in UNPINNED or re.fullmatch(r"v\d+\.\d+\.\d+", comment), line
+    names = [step["uses"].split("@") for path in WORKFLOWS for _, step in steps(path) if "uses" in step]
+    assert len({name for name, _ in names}) == len({tuple(both) for both in names})
+
+
+def test_actions_and_build_tools_have_an_updater() -> None:
+    updates = parsed(GITHUB / "dependabot.yml")["updates"]
+    kept = {(update["package-ecosystem"], update["directory"]) for update in updates}
+    assert kept == {("github-actions", "/"), ("pip", "/"), ("pip", "/.github/requirements")}
+
+
+def test_what_builds_a_release_is_held_to_hashes() -> None:
+    for workflow in WORKFLOWS:
+        for _, step in steps(workflow):
+            for line in step.get("run", "").splitlines():
+                if "pip install" in line:
+                    assert "--require-hashes -r .github/requirements/" in line or "dist/*.whl" in line, line
+    package = NOXFILE[NOXFILE.index("def package(") :].partition("\n\n\n")[0]
+    assert re.findall(r"session.install\((.*)\)", package) == [
+        '"--require-hashes", "-r", ".github/requirements/package.txt"'
+    ]
+    assert "--no-isolation" in package, "else the backend would be whatever is newest"
+    for path in REQUIREMENTS.glob("*.in"):
+        wanted = {re.split("[<>=]", line)[0] for line in path.read_text().splitlines() if line and line[0] != "#"}
+        locked = re.findall(
+            r"^([\w.-]+)==[^\\]+\\\n(?:    --hash=sha256:[0-9a-f]{64})", path.with_suffix(".txt").read_text(), re.M
+        )
+        assert wanted <= set(locked), path.name
+    backend = {re.split("[<>=]", name)[0] for name in PYPROJECT["build-system"]["requires"]}
+    assert backend <= set((REQUIREMENTS / "package.in").read_text().replace(">", "\n").split())
+
+
+def test_only_what_the_tests_passed_is_signed() -> None:
+    jobs = parsed(GITHUB / "workflows/release.yml")["jobs"]
+    signing = {
+        name for name, job in jobs.items() if any("attest" in step.get("uses", "") for step in job.get("steps", []))
+    }
+    assert signing == {"describe"}
+    for name in signing:
+        assert {"tests", "build"} <= set(jobs[name]["needs"])
+        assert "if" not in jobs[name], "a condition could let it run after a failure"
 
 
 def test_only_a_tag_is_published_and_only_from_its_environment() -> None:
