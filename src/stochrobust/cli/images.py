@@ -132,7 +132,7 @@ class PicturePairs:
 
 @dataclass(frozen=True)
 class Mapped:
-    """Batches call_factory of others, anew in every iteration."""
+    """Batches made of others, anew in every iteration."""
 
     batches: Iterable[Any]
     function: Callable[[Iterable[Any]], Iterable[Any]]
