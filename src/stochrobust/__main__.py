@@ -1,8 +1,8 @@
-"""``python -m stochrobust audit ...`` and ``python -m stochrobust compare ...``; ``--help`` says what they take."""
+"""``python -m stochrobust`` is ``stochrobust``; ``--help`` says what it takes."""
 
 import sys
 
 from stochrobust.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

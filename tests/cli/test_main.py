@@ -1,4 +1,4 @@
-"""``python -m stochrobust``: what every option does, what it prints, and how it ends."""
+"""``stochrobust``: what every option does, what it prints, and how it ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import stochrobust
 from stochrobust import AuditSettings, BlockAverageProjector, InpaintingProjector
 from stochrobust.auditing import run
 from stochrobust.auditing.findings import AuditNumber, Curve, Verdict
@@ -271,6 +273,47 @@ def test_the_exit_code_of_a_bad_verdict(
     assert main(["audit", f"{HERE}:Kept", *usual, *options]) == code
 
 
+# -- demo, version, executable -----------------------------------------------------------------------------------------
+
+
+def test_the_demo_is_that_of_the_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+    monkeypatch.setattr("reference_experiments.digits.demo.main", lambda *given: asked.append(given))
+    assert main(["demo", "--out", str(tmp_path), "--seed", "3"]) == 0
+    assert main(["demo"]) == 0
+    assert asked == [("demo", tmp_path, 3), ("demo", Path("demo"), 0)]
+
+
+@pytest.mark.parametrize(("missing", "package"), [("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")])
+def test_what_the_demo_needs_is_named(
+    missing: str, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def demo(*_: Any) -> None:
+        raise ModuleNotFoundError(name=missing)
+
+    monkeypatch.setattr("reference_experiments.digits.demo.main", demo)
+    with pytest.raises(SystemExit):
+        main(["demo"])
+    assert f"{package} is not installed: pip install 'stochrobust[demo]'" in capsys.readouterr().err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert (end.value.code, capsys.readouterr().out) == (0, f"stochrobust {stochrobust.__version__}\n")
+
+
+def test_the_executable_runs_this_program_with_its_own_arguments(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"stochrobust": f"{main.__module__}:{main.__name__}"}
+    monkeypatch.setattr("sys.argv", ["stochrobust", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert stochrobust.__version__ in capsys.readouterr().out
+
+
 # -- the caller's mistakes ---------------------------------------------------------------------------------------------
 
 USUAL = {"model": f"{HERE}:Kept", "--data": f"{HERE}:images", "--task": "inpainting:top=0.5", "--eps": "0.5"}
@@ -286,7 +329,7 @@ def refused(capsys: pytest.CaptureFixture[str], change: dict[str, str | None]) -
     printed = capsys.readouterr()
     assert printed.out == ""
     (line,) = printed.err.splitlines()
-    assert line.startswith("python -m stochrobust")
+    assert line.startswith("stochrobust")
     return line
 
 
@@ -388,5 +431,5 @@ def test_from_pictures_to_reports_and_their_comparison(pictures: Path, tmp_path:
     assert "| b - a |" in done.stdout
     done = shell("compare", "a.json", "mine.py", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("python -m stochrobust compare: text must be what AuditReport.to_json wrote")
+    assert done.stderr.startswith("stochrobust compare: text must be what AuditReport.to_json wrote")
     assert len(done.stderr.splitlines()) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.resources
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,10 +52,18 @@ def check_audit() -> None:
     assert sr.AuditReport.from_json(report.to_json()).numbers == report.numbers
 
 
+def check_executable() -> None:
+    """The command is on the path, and says which version it is."""
+    program = Path(sys.executable).with_name("stochrobust")
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout == f"stochrobust {sr.__version__}\n", said
+
+
 def main() -> None:
     check_installed()
     check_numbers()
     check_audit()
+    check_executable()
     print(f"stochrobust {sr.__version__} with torch {torch.__version__} alone: {sr.__file__}")
 
 

@@ -1,11 +1,12 @@
-"""The commands ``audit`` and ``compare`` of ``python -m stochrobust``."""
+"""The commands ``audit``, ``compare`` and ``demo`` of ``stochrobust``, or ``python -m stochrobust``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
 
 BAD = 1
 """Exit code of a bad verdict where ``--fail-on bad`` asks for that."""
-EXTRA = {"PIL": "pillow", "jinja2": "jinja2"}
-"""Of the extra ``report``: what is imported, and what it is called."""
+EXTRA = {
+    "PIL": ("pillow", "report"), "jinja2": ("jinja2", "report"), "matplotlib": ("matplotlib", "demo"),
+    "safetensors": ("safetensors", "demo"), "sklearn": ("scikit-learn", "demo"), "tqdm": ("tqdm", "demo"),
+}  # fmt: skip
+"""What the commands import beyond the library: the name of its package, and the extra that brings it."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: of the command line, without the program's name.
+        arguments: of the command line, without the program's name; None: those of this process.
 
     Returns:
         The exit code: 0, or 1 where ``--fail-on`` says so.
@@ -41,7 +45,7 @@ def main(arguments: list[str]) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        return _audit(options) if options.command == "audit" else _compare(options)
+        return {"audit": _audit, "compare": _compare, "demo": _demo}[options.command](options)
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
@@ -56,7 +60,8 @@ def _fail(options: argparse.Namespace, message: str) -> NoReturn:
 
 
 def _missing(module: str) -> str:
-    return f"{EXTRA[module]} is not installed: pip install 'stochrobust[report]' brings it"
+    package, extra = EXTRA[module]
+    return f"{package} is not installed: pip install 'stochrobust[{extra}]' brings it"
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -181,4 +186,11 @@ def _compare(options: argparse.Namespace) -> int:
 
     a, b = (AuditReport.from_json(path.read_text(encoding="utf-8")) for path in (options.a, options.b))
     sys.stdout.write(compare(a, b).to_markdown())
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    """The digits' demo comes with the package, and is a client of it like any other."""
+    demo = importlib.import_module("reference_experiments.digits.demo")
+    demo.main("demo", options.out, options.seed)
     return 0

@@ -1,4 +1,4 @@
-"""The arguments of ``python -m stochrobust``."""
+"""The arguments of ``stochrobust``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NoReturn
 from stochrobust.auditing.settings import AuditSettings
 from stochrobust.cli.tasks import TASKS
 
-PROGRAM = "python -m stochrobust"
+PROGRAM = "stochrobust"
 USAGE = 2
 """Exit code of the caller's mistake."""
 
@@ -22,8 +22,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Of both commands."""
+    """Of all commands."""
+    from stochrobust import __version__
+
     top = _Parser(prog=PROGRAM, description="Metrics for robust stochastic image restoration.")
+    top.add_argument("--version", action="version", version=f"stochrobust {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     tasks = "; ".join(f"{task.example}: {task.about}" for task in TASKS.values())
     audit = commands.add_parser(
@@ -36,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="two audits of one protocol, paired input by input: b - a")
     compare.add_argument("a", type=Path, metavar="A.json", help="written by audit --json")
     compare.add_argument("b", type=Path, metavar="B.json")
+    demo = commands.add_parser("demo", help="train four small GANs on digits and measure them: minutes on two cores")
+    demo.add_argument("--out", type=Path, default=Path("demo"), help="folder of the results (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="of the training (default: %(default)s)")
     return top
 
 
