@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stochrobust.metrics import distortion
 from stochrobust.metrics.distortion import PSNRSummary, psnr, summarize_psnr
 
 INF = math.inf
@@ -29,6 +30,26 @@ def naive_psnr(a: Tensor, b: Tensor, peak: float) -> list[float]:
 
 
 # -- psnr --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_many_samples_in_parts(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    """Parts of one sample, of several, and all at once where a gradient is asked for."""
+    a, b = (images(7, 3, 5, 4, seed=seed, dtype=dtype).to(memory_format=layout) for seed in (0, 1))
+    expected = naive_psnr(a, b, 1.0)
+    for chunk in (1, 60, 150, 2**17):
+        monkeypatch.setattr(distortion, "_CHUNK", chunk)
+        assert psnr(a, b).tolist() == pytest.approx(expected, rel=1e-5)
+        assert psnr(a.clone().requires_grad_(), b).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_far_out_of_range_among_ordinary_samples() -> None:
+    a = torch.zeros(4, 6)
+    b = torch.tensor([1e-30, 0.1, 1e30, 0.0])[:, None].expand(4, 6)
+    assert psnr(a, b).tolist() == pytest.approx([600, 20, -600, INF], rel=1e-6)
 
 
 @pytest.mark.parametrize(("data_range", "expected"), [(1.0, 20.0), (2.0, 26.0206), (255, 68.1308)])

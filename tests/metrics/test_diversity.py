@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stochrobust.metrics import diversity
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 
 
@@ -54,6 +55,26 @@ def test_the_standard_library(n_seeds: int) -> None:
 def test_map(shape: tuple[int, ...]) -> None:
     samples = draws(6, *shape)
     torch.testing.assert_close(streamed(samples, 3).map(), samples.unflatten(0, (2, 3)).std(1), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 30, 2**17])
+def test_a_stack_in_parts(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Parts of an input, inputs one by one, several at once; and all at once where a gradient is asked for."""
+    monkeypatch.setattr(diversity, "_CHUNK", chunk)
+    samples = draws(12, 3, 5)
+    expected = samples.unflatten(0, (4, 3)).std(1).flatten(1).mean(1)
+    torch.testing.assert_close(per_pixel_std(samples, 3), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(per_pixel_std(samples.requires_grad_(), 3).detach(), expected, rtol=1e-13, atol=0)
+
+
+def test_a_square_out_of_range_is_no_missing_value() -> None:
+    samples = torch.tensor([[1e30, 0.0], [0.0, 0.0]])
+    assert per_pixel_std(samples, 2).tolist() == [math.inf]
+    with pytest.raises(ValueError, match="samples must be finite, got 1 NaN or infinite"):
+        per_pixel_std(torch.tensor([[torch.nan, 0.0], [0.0, 0.0]]), 2)
+    mask = torch.tensor([[False, True]])
+    with pytest.raises(ValueError, match="samples must be finite"):
+        per_pixel_std(torch.tensor([[torch.inf, 0.0], [0.0, 1.0]]), 2, mask=mask)
 
 
 @given(seed=st.integers(0, 2**31), scale=st.floats(0.1, 10), shift=st.floats(-10, 10))

@@ -53,6 +53,60 @@ def test_a_tensor_is_not_copied_and_a_file_stays_on_disk(tmp_path: Path) -> None
     assert gather_features("real", on_disk).values.data_ptr() == on_disk.ctypes.data
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_buffer_for_every_batch(whole: bool) -> None:
+    """As readinto, pinned memory and replayed graphs fill it; and one batch alone is no view either."""
+    buffer = torch.empty(5, 2)
+    parts = ROWS[:5].split(5) if whole else ROWS.split(5)
+    gathered = gather_features("real", (buffer.copy_(rows) for rows in parts)).values
+    buffer.zero_()
+    assert torch.equal(gathered, torch.cat(parts))
+
+
+SETS = {
+    "real": torch.rand(20, 3, generator=torch.Generator().manual_seed(0)),
+    "generated": 1 - torch.eye(3)[:, :3].repeat(7, 1),
+}
+OUTPUTS, SOURCES = torch.rand(4, 3, 8, 8), torch.rand(2, 3, 8, 8)
+CALLS: dict[str, Callable[[], Any]] = {
+    "frechet_distance": lambda: stochrobust.frechet_distance(real=SETS["real"], generated=SETS["generated"]),
+    "FrechetStatistics": lambda: stochrobust.FrechetStatistics.of(SETS["real"]).covariance,
+    "kernel_distance": lambda: stochrobust.kernel_distance(real=SETS["real"], generated=SETS["generated"]),
+    "precision_recall": lambda: (
+        stochrobust.precision_recall(real=SETS["real"], generated=SETS["generated"]).real_in_generated
+    ),
+    "density_coverage": lambda: stochrobust.density_coverage(real=SETS["real"], generated=SETS["generated"]).n_balls,
+    "prdc": lambda: stochrobust.prdc(real=SETS["real"], generated=SETS["generated"]).covered,
+    "realism": lambda: stochrobust.realism(real=SETS["real"], generated=SETS["generated"]),
+    "interval_by_halves": lambda: stochrobust.interval_by_halves(
+        stochrobust.frechet_distance,
+        real=SETS["real"],
+        generated=SETS["generated"],
+        n_splits=2,
+        generator=torch.Generator().manual_seed(0),
+    ),
+    "psnr": lambda: stochrobust.psnr(OUTPUTS, OUTPUTS + 0.1),
+    "per_pixel_std": lambda: stochrobust.per_pixel_std(OUTPUTS, 2),
+    "crps": lambda: stochrobust.crps(OUTPUTS, SOURCES, 2),
+    "spread_error": lambda: stochrobust.spread_error(OUTPUTS, SOURCES, 2),
+    "rank_histogram": lambda: stochrobust.rank_histogram(
+        OUTPUTS, SOURCES, 2, generator=torch.Generator().manual_seed(0)
+    ),
+    "eps_from_psnr": lambda: stochrobust.eps_from_psnr(30.0, 12),
+    "psnr_from_eps": lambda: stochrobust.psnr_from_eps(0.1, 12),
+    "eps_from_psnr of inf": lambda: stochrobust.eps_from_psnr(float("inf"), 12),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_the_default_device_has_no_say(name: str) -> None:
+    """Here "meta", which stands in for an accelerator with the features on the CPU."""
+    expected = CALLS[name]()
+    with torch.device("meta"):
+        found = CALLS[name]()
+    assert torch.equal(found, expected) if isinstance(expected, Tensor) else str(found) == str(expected)
+
+
 def test_the_protocol_comes_with_the_features() -> None:
     assert gather_features("real", Features(ROWS, MINE)).protocol == MINE
     assert gather_features("real", in_batches(5, 5, wrap=lambda rows: Features(rows, MINE))).protocol == MINE

@@ -10,11 +10,40 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
+from stochrobust.metrics.distortion import psnr
 from stochrobust.robustness.decibels import adversarial_input_psnr, eps_from_psnr, psnr_from_eps, robustness_psnr
 from tests.metrics.test_distortion import images, naive_psnr
 
 INF = math.inf
+
+
+@pytest.mark.parametrize("bad", [math.nan, INF, -INF])
+def test_errors_name_the_argument_of_the_function_that_was_called(bad: float) -> None:
+    good = torch.rand(2, 5)
+    wrong = good.clone()
+    wrong[1, 3] = bad
+    calls: dict[str, Callable[[], object]] = {
+        "a": lambda: psnr(wrong, good),
+        "b": lambda: psnr(good, wrong),
+        "clean": lambda: robustness_psnr(wrong, wrong),  # inf - inf
+        "attacked": lambda: robustness_psnr(good, wrong),
+        "delta": lambda: adversarial_input_psnr(good, wrong),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=f"^{name} must be finite, got"):
+            call()
+    with pytest.raises(ValueError, match="attacked must have the shape, dtype"):
+        robustness_psnr(good, good[:1])
+    with pytest.raises(TypeError, match=r"^clean must be a torch.Tensor, got a list of length 5"):
+        robustness_psnr([0.0] * 5, good)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("call", [lambda v: eps_from_psnr(v, 9), lambda v: psnr_from_eps(v, 9)])
+def test_errors_do_not_print_tensors(call: Callable[[Tensor], object]) -> None:
+    with pytest.raises(ValueError, match=r"got a torch.float32 tensor of shape \(2,\) on cpu$"):
+        call(torch.tensor([math.nan, 1.0]))
 
 
 # -- Eq. 9 -------------------------------------------------------------------------------------------------------------

@@ -19,11 +19,16 @@ torchmetrics = pytest.importorskip("torchmetrics")
 from stochrobust.torchmetrics import (  # noqa: E402
     AdversarialInputPSNR,
     ConsistencyPSNR,
+    Coverage,
+    Density,
     FrechetDistance,
     PerPixelStd,
+    Precision,
     PrecisionRecallDensityCoverage,
+    Recall,
     RobustnessPSNR,
     Sensitivity,
+    sets,
 )
 
 PROJECTOR = BlockAverageProjector(2)
@@ -107,7 +112,7 @@ def test_reset_merge_pickle_and_forward(name: str) -> None:
     metric = take_in(METRICS[name](), slice(0, 2))
     metric.reset()
     other = pickle.loads(pickle.dumps(take_in(METRICS[name](), slice(4, N))))
-    take_in(metric, slice(0, 4))
+    take_in(metric, slice(0, 4)).compute()  # kept by torchmetrics, and stale after the merge
     metric.merge_state(other)
     assert metric.compute().item() == pytest.approx(expected(name), rel=1e-6)
     stepwise = METRICS[name]()
@@ -301,10 +306,302 @@ def test_wrong_samples(make: Callable[[], Any]) -> None:
     with pytest.raises(ValueError, match="samples must be finite"):
         metric.update(torch.full((4, 3), torch.nan), real=True)
     metric.update(torch.rand(4, 3), real=True)
-    with pytest.raises(ValueError, match="samples must have 3 features as before"):
+    with pytest.raises(ValueError, match="samples must have the 3 features of those before"):
         metric.update(torch.rand(4, 2), real=False)
     with pytest.raises(ValueError, match="No samples to concatenate"):
         metric.compute()
+
+
+# -- whatever the caller does with its tensors, its modules and its errors ---------------------------------------------
+
+SETS: dict[str, Callable[[], Any]] = {
+    "frechet": FrechetDistance,
+    "four": lambda: PrecisionRecallDensityCoverage(k=3),
+    "precision": lambda: Precision(k=3),
+    "recall": lambda: Recall(k=3),
+    "density": lambda: Density(k=3),
+    "coverage": lambda: Coverage(k=3),
+}
+of_two_sets = pytest.mark.parametrize("name", SETS)
+
+
+def expected_of_sets(name: str) -> Any:
+    if name == "frechet":
+        return pytest.approx(float(stochrobust.frechet_distance(real=REAL, generated=GENERATED)), rel=1e-10)
+    four = stochrobust.prdc(real=REAL, generated=GENERATED, k=3)
+    values = {n: float(getattr(four, n)) for n in FOUR}
+    return values if name == "four" else values[name]
+
+
+def computed(metric: Any) -> Any:
+    found = metric.compute()
+    return {n: value.item() for n, value in found.items()} if isinstance(found, dict) else found.item()
+
+
+@of_two_sets
+def test_one_buffer_for_every_batch_and_tensors_that_change_later(name: str) -> None:
+    metric, buffer = SETS[name](), torch.empty(10, 5)
+    for rows_of_set, real in ((REAL, True), (GENERATED, False)):
+        for batch in rows_of_set.split(10):
+            metric.update(buffer.copy_(batch), real=real)
+    buffer.zero_()
+    assert computed(metric) == expected_of_sets(name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_outputs_that_change_later(name: str) -> None:
+    metric, values = METRICS[name](), {key: value.clone() for key, value in data().items()}
+    metric.update(**metric._filter_kwargs(**values))
+    for value in values.values():
+        value.zero_()
+    assert metric.compute().item() == pytest.approx(expected(name), rel=1e-6)
+
+
+CASTS: dict[str, Callable[[torch.nn.Module], object]] = {
+    "half": lambda module: module.half(),
+    "bfloat16": lambda module: module.to(torch.bfloat16),
+    "double": lambda module: module.double(),
+    "float16": lambda module: module.to(torch.float16),
+    "to": lambda module: module.to("cpu"),
+}
+
+
+@pytest.mark.parametrize("cast", CASTS)
+@pytest.mark.parametrize("name", [*SETS, *METRICS])
+def test_a_cast_of_the_host_module_leaves_the_metric_alone(name: str, cast: str) -> None:
+    """Lightning's bf16-true casts all modules; sums in bfloat16 are off by 1 %."""
+    metric: Any = (SETS | METRICS)[name]()
+    kept = metric.dtype
+    first, second = (SHARES_OF_SETS[:2], SHARES_OF_SETS[2:]) if name in SETS else ((slice(0, 3),), (slice(3, N),))
+
+    def take(shares: Sequence[slice]) -> None:
+        take_in_sets(metric, shares) if name in SETS else take_in(metric, *shares)
+
+    take(first)
+    CASTS[cast](torch.nn.ModuleDict({"metric": metric}))
+    assert metric.dtype == kept
+    take(second)
+    value = expected_of_sets(name) if name in SETS else pytest.approx(expected(name), rel=1e-6)
+    assert computed(metric) == value
+
+
+def test_set_dtype_still_casts_and_a_move_keeps_it() -> None:
+    metric = PrecisionRecallDensityCoverage(k=3)
+    metric.update(REAL, real=True)
+    metric.set_dtype(torch.float64)
+    metric.to("cpu")
+    assert metric.real[0].dtype == metric.dtype == torch.float64
+    metric.update(GENERATED.double(), real=False)
+    assert computed(metric) == expected_of_sets("four")
+
+
+MINE, THEIRS = (stochrobust.Protocol(extractor=name, data_range=(0.0, 1.0)) for name in ("mine", "theirs"))
+
+
+def of_protocol(name: str, protocol: stochrobust.Protocol, rows_of_set: Tensor = REAL) -> Any:
+    metric = SETS[name]()
+    for real in (True, False):
+        metric.update(stochrobust.Features(rows_of_set, protocol), real=real)
+    return metric
+
+
+@of_two_sets
+def test_a_merge_keeps_the_protocol_and_refuses_another(name: str) -> None:
+    metric, empty = of_protocol(name, MINE), SETS[name]()
+    before = computed(metric)
+    with pytest.raises(ValueError, match="incoming_state must have the protocol of those of this metric, got another"):
+        metric.merge_state(of_protocol(name, THEIRS))
+    with pytest.raises(ValueError, match="incoming_state must have the 5 features of those of this metric, got 4"):
+        metric.merge_state(of_protocol(name, MINE, REAL[:, :4]))
+    assert computed(metric) == before
+    empty.merge_state(metric)
+    assert empty.protocol == MINE
+    assert computed(empty) == before
+    metric.merge_state(SETS[name]())
+    assert metric.protocol == MINE
+    metric.merge_state(empty.metric_state)
+    metric.update(stochrobust.Features(REAL, MINE), real=True)
+    assert len(metric.conditions) == 1
+
+
+@of_two_sets
+def test_a_checkpoint_keeps_the_protocol_and_survives_a_reset(name: str) -> None:
+    """torchmetrics 1.9 restores lists by reference, and ``reset`` clears them: of the checkpoint too."""
+    metric, restored = of_protocol(name, MINE), SETS[name]()
+    for each in (metric, restored):
+        each.persistent(mode=True)
+    state = metric.state_dict()
+    take_in_sets(restored).compute()
+    restored.load_state_dict(state)
+    assert restored.protocol == MINE
+    assert computed(restored) == computed(metric)
+    restored.reset()
+    assert restored.protocol == stochrobust.Protocol()
+    assert all(len(state[key]) for key in ("real", "generated", "conditions"))
+
+
+@of_two_sets
+def test_a_refused_update_leaves_no_trace(name: str) -> None:
+    metric = SETS[name]()
+    for wrong in (torch.full((4, 5), torch.inf), torch.zeros(4, 5, dtype=torch.int64)):
+        with pytest.raises((ValueError, TypeError)):
+            metric.update(wrong, real=True)
+    if name != "frechet":
+        with pytest.raises(ValueError, match=r"samples must fit torch\.float32"):
+            metric.update(stochrobust.Features(REAL[:, :2].double(), THEIRS), real=True)
+    assert metric.protocol == stochrobust.Protocol()
+    assert metric.n_features == 0
+    with pytest.raises(TypeError, match="real must be True or False, got 'generated'"):
+        metric.update(REAL, real="generated")
+    take_in_sets(metric)
+    with pytest.raises(ValueError, match="samples must have the 5 features of those before, got 2"):
+        metric(REAL[:, :2], real=True)
+    assert computed(metric) == expected_of_sets(name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_refused_forward_leaves_no_trace(name: str) -> None:
+    """torchmetrics resets before it updates, so that an error in between would lose all samples."""
+    metric = take_in(METRICS[name](), slice(0, N))
+    wrong = {key: torch.full_like(value, torch.nan) for key, value in data().items()}
+    with pytest.raises((ValueError, RuntimeError)):
+        metric(**metric._filter_kwargs(**wrong))
+    assert metric.compute().item() == pytest.approx(expected(name), rel=1e-6)
+    assert metric._to_sync
+    assert not metric._enable_grad
+
+
+def test_the_four_share_features_and_neighbours_in_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
+    def counted(**kwargs: Any) -> Any:
+        runs.append(kwargs["k"])
+        return stochrobust.prdc(**kwargs)
+
+    monkeypatch.setattr(sets, "prdc", counted)
+    collection = torchmetrics.MetricCollection([SETS[name]() for name in FOUR])
+    take_in_sets(collection, SHARES_OF_SETS)
+    assert [sorted(group) for group in collection.compute_groups.values()] == [
+        ["Coverage", "Density", "Precision", "Recall"]
+    ]
+    values = {name.lower(): value.item() for name, value in collection.compute().items()}
+    assert values == expected_of_sets("four")
+    assert runs == [3]
+    collection.reset()
+    take_in_sets(collection, (slice(0, 30),))
+    half = stochrobust.prdc(real=REAL[:30], generated=GENERATED[:30], k=3)
+    assert {name.lower(): value.item() for name, value in collection.compute().items()} == {
+        name: getattr(half, name) for name in FOUR
+    }
+
+
+def test_one_result_is_not_taken_for_another() -> None:
+    collection = torchmetrics.MetricCollection({"one": Precision(k=1), "five": Precision(k=5), "f": FrechetDistance()})
+    values = take_in_sets(collection, SHARES_OF_SETS).compute()
+    for k, key in ((1, "one"), (5, "five")):
+        assert values[key].item() == stochrobust.precision_recall(real=REAL, generated=GENERATED, k=k).precision
+    assert values["f"].item() == expected_of_sets("frechet")
+
+
+class Counted(torch.nn.Module):
+    """An extractor that is a module, counts its calls, and goes where it is told."""
+
+    protocol = stochrobust.Protocol(extractor="counted")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.calls = torch.nn.Parameter(torch.ones(1)), 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.weight * images.flatten(1)
+
+
+def test_feature_share_runs_the_extractor_once_and_notices_a_rewritten_buffer() -> None:
+    extractor = Counted()
+    share = torchmetrics.wrappers.FeatureShare([FrechetDistance(extractor), Precision(3, extractor)])
+    buffer = torch.empty(20, 3, 2, 2)
+    images = torch.rand(40, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    for real in (True, False):
+        for batch in images.split(20):
+            share.update(buffer.copy_(batch if real else 0.5 * batch), real=real)
+    assert extractor.calls == 4
+    flat = images.flatten(1)
+    assert share.compute()["FrechetDistance"].item() == pytest.approx(
+        stochrobust.frechet_distance(real=flat, generated=0.5 * flat), rel=1e-6
+    )
+    other = stochrobust.ModuleFeatures(lambda images: images.flatten(1), name="other", weights="")
+    with pytest.warns(UserWarning, match="has a different network"):
+        torchmetrics.wrappers.FeatureShare([FrechetDistance(extractor), Precision(3, other)])
+
+
+def test_extractors_move_with_the_metric_and_are_not_cast() -> None:
+    class Placed:
+        protocol = stochrobust.Protocol(extractor="placed")
+        device = torch.device("cpu")
+
+        def to(self, device: torch.device) -> None:
+            self.device = device
+
+        def __call__(self, images: Tensor) -> Tensor:
+            return images.flatten(1)
+
+    placed, module = Placed(), Counted()
+    FrechetDistance(placed).to("meta")
+    assert placed.device.type == "meta"
+    metric = FrechetDistance(module).to("meta")
+    assert module.weight.device.type == "meta"
+    assert [key for key in metric.state_dict() if "weight" in key] == ["extractor.weight"]
+    host = torch.nn.ModuleDict({"metric": Precision(3, Counted())}).to(torch.bfloat16)
+    assert host["metric"].extractor.weight.dtype == torch.float32  # type: ignore[union-attr]
+
+
+@of_two_sets
+def test_states_kept_on_the_cpu(name: str) -> None:
+    metric = SETS[name]()
+    metric.compute_on_cpu = True
+    assert computed(take_in_sets(metric, SHARES_OF_SETS)) == expected_of_sets(name)
+
+
+def test_a_stack_has_the_value_of_its_rows_and_can_be_resampled() -> None:
+    generator = torch.Generator().manual_seed(0)
+    stack = torch.rand(40, 1, 3, 4, 4, generator=generator) + 0.1 * torch.randn(40, 4, 3, 4, 4, generator=generator)
+    moved = stack + 0.01 * torch.randn(stack.shape, generator=generator)
+    value = float(stochrobust.per_pixel_std(stack.flatten(0, 1), 4).mean())
+    metric, robustness = PerPixelStd(), RobustnessPSNR(n_seeds=None)
+    metric.update(stack)
+    robustness.update(stack, moved)
+    assert metric.compute().item() == pytest.approx(value, rel=1e-6)
+    by_rows = stochrobust.robustness_psnr(stack.flatten(0, 1), moved.flatten(0, 1), n_seeds=4).double().mean()
+    assert robustness.compute().item() == pytest.approx(float(by_rows), rel=1e-6)
+    with pytest.raises(ValueError, match="attacked must have the 4 seeds of clean"):
+        robustness.update(stack, moved[:, :2])
+    with pytest.raises(ValueError, match="samples must have at least 2 dimension"):
+        metric.update(torch.rand(4))
+    resampled = torchmetrics.wrappers.BootStrapper(PerPixelStd(), num_bootstraps=5, sampling_strategy="multinomial")
+    resampled.update(stack)
+    assert resampled.compute()["mean"].item() == pytest.approx(value, rel=0.02)
+
+
+def test_rows_that_were_resampled_one_by_one_are_noticed() -> None:
+    rows_of_set = torch.rand(12, 5, generator=torch.Generator().manual_seed(0))
+    metric = PerPixelStd(2)
+    with pytest.warns(UserWarning, match=r"samples repeat outputs across inputs, .* give a stack \(B, S, ...\)"):
+        metric.update(rows_of_set[[0, 1, 2, 0, 4, 5]])
+    metric.update(rows_of_set[[0, 1, 0, 1]])  # an input twice
+    metric.update(rows_of_set[[0, 0, 1, 1]])  # outputs that do not differ
+    metric.update(torch.zeros(6, 5))
+    RobustnessPSNR(1).update(rows_of_set[[0, 0]], rows_of_set[[1, 1]])
+
+
+@pytest.mark.parametrize("make", [*SETS.values(), *METRICS.values()])
+def test_which_way_is_better(make: Callable[[], Any]) -> None:
+    """By what a better model gives; a monitor such as Lightning's checkpoint reads it."""
+    metric = make()
+    lower = {"FrechetDistance", "Attacked"}
+    neither = {"AdversarialInputPSNR"}  # how visible a perturbation is
+    name = type(metric).__name__
+    assert metric.higher_is_better == (None if name in neither else name not in lower)
 
 
 # -- across processes --------------------------------------------------------------------------------------------------

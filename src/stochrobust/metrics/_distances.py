@@ -161,7 +161,7 @@ def distinct_rows(features: Tensor) -> DistinctRows:
 
 def _keys(features: Tensor) -> Tensor:
     """``(N,)`` int64: equal for equal rows, and hardly ever for others."""
-    weights = torch.randint(2**62, features.shape[1:], generator=torch.Generator().manual_seed(0))
+    weights = torch.randint(2**62, features.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu")
     weights = (2 * weights + 1).to(features.device)
     keys = torch.empty(len(features), dtype=torch.int64, device=features.device)
     size = max(1, _CHUNK // features.shape[1])

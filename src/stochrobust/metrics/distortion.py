@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_alike, check_finite, check_real, check_tensor
-from stochrobust._tensors import working
+from stochrobust._tensors import flat, working
+
+_CHUNK = 2**17  # elements of a difference in memory at once
 
 
 def psnr(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> Tensor:
@@ -37,12 +41,7 @@ def psnr(a: Tensor, b: Tensor, *, data_range: float = 1.0) -> Tensor:
 
     Source: Ohayon et al., Reasons for the Superiority of Stochastic Estimators over Deterministic Ones, ICML 2023.
     """
-    check_tensor("a", a, min_ndim=1)
-    check_tensor("b", b)
-    check_alike("b", b, "a", a)
-    check_finite("a", a)
-    check_finite("b", b)
-    return psnr_of_difference(working(a) - working(b), data_range)
+    return psnr_of_pair("a", a, "b", b, data_range)
 
 
 class PSNRSummary(NamedTuple):
@@ -88,10 +87,47 @@ def summarize_psnr(values: Tensor) -> PSNRSummary:
     return PSNRSummary(mean, len(finite), values.numel() - len(finite))
 
 
-def psnr_of_difference(difference: Tensor, data_range: float) -> Tensor:
-    """``(B,)``; the largest difference is taken out first, so that no square under- or overflows."""
+def psnr_of_pair(a_name: str, a: Tensor, b_name: str, b: Tensor, data_range: float) -> Tensor:
+    """:func:`psnr` of inputs that errors call by these names."""
+    check_tensor(a_name, a, min_ndim=1)
+    check_tensor(b_name, b)
+    check_alike(b_name, b, a_name, a)
+    return psnr_of_difference({a_name: a, b_name: b}, data_range)
+
+
+def psnr_of_difference(inputs: dict[str, Tensor], data_range: float) -> Tensor:
+    """``(B,)`` of the difference of two inputs, or of one that is a difference, by the names that errors have for them.
+
+    What is not finite makes the mean square so too: only where that is so, or where squares are so small or large that
+    digits may be lost, are the inputs looked at again.
+    """
     peak_db = 20 * math.log10(check_real("data_range", data_range, minimum=0.0, open_minimum=True))
-    rows = difference.reshape(len(difference), -1)
+    values = tuple(inputs.values())
+    mean = torch.cat([_difference(part).square().mean(1) for part in _parts(values)])
+    limits = torch.finfo(mean.dtype)
+    if bool(((mean >= limits.tiny / limits.eps**2) & (mean <= limits.max)).all()):
+        return peak_db - 10 * mean.log10()
+    for name, value in inputs.items():
+        check_finite(name, value)
+    return torch.cat([_scaled_psnr(_difference(part), peak_db) for part in _parts(values)])
+
+
+def _parts(values: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+    """A few samples at a time, which caches hold; all at once where that saves nothing."""
+    first = values[0]
+    all_at_once = first.device.type != "cpu" or (torch.is_grad_enabled() and any(v.requires_grad for v in values))
+    size = len(first) if all_at_once else max(1, _CHUNK * len(first) // first.numel())
+    return zip(*(value.split(size) for value in values), strict=True)
+
+
+def _difference(part: tuple[Tensor, ...]) -> Tensor:
+    """``(b, n)`` in float32 or better."""
+    first, *others = map(working, part)
+    return flat(first - others[0] if others else first)
+
+
+def _scaled_psnr(rows: Tensor, peak_db: float) -> Tensor:
+    """Of differences; the largest is taken out first, so that no square under- or overflows."""
     largest = rows.detach().abs().amax(1, keepdim=True)
     mean = (rows / largest.where(largest > 0, 1.0)).square().mean(1)
     return peak_db - 20 * largest[:, 0].log10() - 10 * mean.where(largest[:, 0] > 0, 1.0).log10()

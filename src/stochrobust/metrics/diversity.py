@@ -8,6 +8,8 @@ from torch import Tensor
 from stochrobust._arguments import check_alike, check_count, check_finite, check_tensor, describe
 from stochrobust._tensors import working
 
+_CHUNK = 2**17  # elements of a stack in memory at once
+
 
 def per_pixel_std(samples: Tensor, n_seeds: int, *, mask: Tensor | None = None) -> Tensor:
     """Standard deviation of each output element over the seeds, averaged over the elements, for each input.
@@ -41,8 +43,10 @@ def per_pixel_std(samples: Tensor, n_seeds: int, *, mask: Tensor | None = None) 
     check_count("n_seeds", n_seeds, minimum=2)
     if len(samples) % n_seeds:
         raise ValueError(f"samples must have a multiple of n_seeds = {n_seeds} rows, got {describe(samples)}")
-    check_finite("samples", samples)
-    return _average(working(samples).unflatten(0, (-1, n_seeds)).std(1), mask)
+    deviations = _std_over_seeds(samples.reshape(-1, n_seeds, samples[0].numel()))
+    if not bool(torch.isfinite(deviations).all()):  # so they are where a sample is not finite, or its square
+        check_finite("samples", samples)
+    return _average(deviations.view(-1, *samples.shape[1:]), mask)
 
 
 class PerPixelStd:
@@ -109,6 +113,25 @@ class PerPixelStd:
                 input without elements.
         """
         return _average(self.map(), mask)
+
+
+def _std_over_seeds(stack: Tensor) -> Tensor:
+    """``(B, S, n)`` to ``(B, n)``: a few inputs, or a part of one, at a time, which caches hold.
+
+    By differences from the first sample, so that a large common offset costs no accuracy.
+    """
+    _, n_seeds, n = stack.shape
+    if stack.device.type != "cpu" or (torch.is_grad_enabled() and stack.requires_grad):
+        return _std_of_part(stack)  # all at once: there parts save nothing
+    inputs = stack.split(max(1, _CHUNK // (n_seeds * n)))
+    return torch.cat([torch.cat([_std_of_part(p) for p in i.split(max(1, _CHUNK // n_seeds), 2)], 1) for i in inputs])
+
+
+def _std_of_part(stack: Tensor) -> Tensor:
+    stack = working(stack)
+    shifted = stack - stack[:, :1]
+    variance = (shifted - shifted.mean(1, keepdim=True)).square().sum(1) / (stack.shape[1] - 1)
+    return variance.where(variance != 0, 1.0).sqrt().where(variance != 0, 0.0)  # where nothing varies, no gradient
 
 
 def _average(values: Tensor, mask: Tensor | None) -> Tensor:

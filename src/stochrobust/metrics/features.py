@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -72,8 +71,13 @@ def feature_batches(name: str, values: FeatureSet) -> Iterator[Features]:
 
 
 def gather_features(name: str, values: FeatureSet) -> Features:
-    """The set as one matrix: a view of what the caller holds, or the batches put together, each let go in turn."""
-    batches = list(feature_batches(name, values))
+    """The set as one matrix: a whole one is what the caller holds, batches are copied and let go one by one.
+
+    A batch may be a view of a buffer that the next one is written to.
+    """
+    if isinstance(values, _ROWS):
+        return next(feature_batches(name, values))
+    batches = [replace(batch, values=batch.values.clone()) for batch in feature_batches(name, values)]
     if len(batches) == 1:
         return batches[0]
     first = batches[0]
@@ -94,15 +98,8 @@ def gather_pair(real: FeatureSet, generated: FeatureSet, *, minimum: int) -> tup
     for name, features in (("real", reals), ("generated", others)):
         if len(features) < minimum:
             raise ValueError(f"{name} must have at least {minimum} samples, got {describe(features.values)}")
-        check_finite_features(name, features.values)
+        check_finite(name, features.values)
     return reals, others
-
-
-def check_finite_features(name: str, values: Tensor) -> None:
-    """No NaN and no infinity, told without a copy of the features."""
-    lowest, highest = torch.aminmax(values)
-    if not math.isfinite(float(lowest) + float(highest)):
-        check_finite(name, values)
 
 
 def _iterate(name: str, values: object) -> Iterable[Any]:

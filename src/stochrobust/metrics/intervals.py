@@ -206,7 +206,9 @@ def _halves(real: Features, generated: Features, generator: torch.Generator | No
     small, large = sorted((len(real), len(generated)))
     if large % small == 0:
         units = _shuffle(small, generator)
-        orders = [units[:, None] * (n // small) + torch.arange(n // small) for n in (len(real), len(generated))]
+        orders = [
+            units[:, None] * (n // small) + torch.arange(n // small, device="cpu") for n in (len(real), len(generated))
+        ]
     else:
         orders = [_shuffle(n, generator)[:, None] for n in (len(real), len(generated))]
     for part in (0, 1):

@@ -9,10 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_alike, check_count, describe
+from stochrobust._arguments import check_alike, check_count, check_finite, describe
 from stochrobust.metrics._scatter import BLOCK, Scatter, centred_rows, check_moments
 from stochrobust.metrics._statistics_file import read_statistics, write_statistics
-from stochrobust.metrics.features import Features, FeatureSet, check_finite_features, check_width, feature_batches
+from stochrobust.metrics.features import Features, FeatureSet, check_width, feature_batches
 from stochrobust.metrics.protocol import Protocol
 
 _RAW = Protocol()
@@ -201,7 +201,7 @@ class FrechetStatistics:
         for batch in feature_batches(name, features):
             like = _no_rows(batch.values, batch.protocol, batch.values.dtype) if self._like is None else self._like
             _check_kind(name, batch, "those before", like)
-            check_finite_features(name, batch.values)
+            check_finite(name, batch.values)
             self._like = like
             with torch.inference_mode(mode=False), torch.no_grad():  # or later batches could not be added in place
                 for rows in batch.values.split(BLOCK):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Self
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ class Protocol:
         """What keeps two protocols from being equal, in words; empty if nothing does."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.compare)
         return ", ".join(f"{name}: {mine!r} and {theirs!r}" for name, mine, theirs in pairs if mine != theirs)
+
+
+def protocol_to_json(protocol: Protocol) -> str:
+    """One line that :func:`protocol_from_json` reads."""
+    return json.dumps(asdict(protocol))
+
+
+def protocol_from_json(text: str) -> Protocol:
+    """The protocol of such a line; ``TypeError`` for fields that this version does not know."""
+    pairs = json.loads(text).items()
+    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in pairs}
+    return Protocol(**known)
 
 
 class Score(float):

@@ -8,9 +8,9 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, check_finite, check_real, check_tensor, describe
+from stochrobust._arguments import check_count, check_real, check_tensor, describe
 from stochrobust._tensors import working
-from stochrobust.metrics.distortion import psnr, psnr_of_difference
+from stochrobust.metrics.distortion import psnr_of_difference, psnr_of_pair
 
 
 def robustness_psnr(clean: Tensor, attacked: Tensor, *, n_seeds: int = 1, data_range: float = 1.0) -> Tensor:
@@ -41,7 +41,7 @@ def robustness_psnr(clean: Tensor, attacked: Tensor, *, n_seeds: int = 1, data_r
     Source: Ohayon et al., ICML 2023, Eq. 9.
     """
     check_count("n_seeds", n_seeds)
-    values = psnr(clean, attacked, data_range=data_range)
+    values = psnr_of_pair("clean", clean, "attacked", attacked, data_range)
     if len(values) % n_seeds:
         raise ValueError(f"clean must have a multiple of n_seeds = {n_seeds} rows, got {describe(clean)}")
     return values.view(-1, n_seeds).mean(1)
@@ -74,8 +74,7 @@ def adversarial_input_psnr(y: Tensor, delta: Tensor, *, data_range: float = 1.0)
     check_tensor("delta", delta)
     if delta.shape != y.shape or delta.device != y.device:
         raise ValueError(f"delta must have the shape and device of y, {describe(y)}, got {describe(delta)}")
-    check_finite("delta", delta)
-    return psnr_of_difference(working(delta), data_range)
+    return psnr_of_difference({"delta": delta}, data_range)
 
 
 @overload
@@ -106,7 +105,7 @@ def eps_from_psnr(psnr_db: float | Tensor, n_elements: int, *, data_range: float
     """
     value = _as_tensor("psnr_db", psnr_db)
     if not bool((value > -math.inf).all()):
-        raise ValueError(f"psnr_db must be neither NaN nor -inf, got {psnr_db!r}")
+        raise ValueError(f"psnr_db must be neither NaN nor -inf, got {describe(psnr_db)}")
     eps = 10 ** (_sphere_db(n_elements, data_range) / 20 - value / 20)
     return eps if isinstance(psnr_db, Tensor) else float(eps)
 
@@ -139,7 +138,7 @@ def psnr_from_eps(eps: float | Tensor, n_elements: int, *, data_range: float = 1
     """
     value = _as_tensor("eps", eps)
     if not bool(((value >= 0) & (value < math.inf)).all()):
-        raise ValueError(f"eps must be at least 0 and finite, got {eps!r}")
+        raise ValueError(f"eps must be at least 0 and finite, got {describe(eps)}")
     decibels = _sphere_db(n_elements, data_range) - 20 * value.log10()
     return decibels if isinstance(eps, Tensor) else float(decibels)
 
@@ -154,5 +153,5 @@ def _as_tensor(name: str, value: object) -> Tensor:
     if isinstance(value, Tensor):
         return working(check_tensor(name, value))
     if isinstance(value, float) and not math.isfinite(value):
-        return torch.tensor(value)  # for the caller to judge
-    return torch.tensor(check_real(name, value), dtype=torch.float64)
+        return torch.tensor(value, device="cpu")  # for the caller to judge
+    return torch.tensor(check_real(name, value), dtype=torch.float64, device="cpu")

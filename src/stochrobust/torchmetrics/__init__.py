@@ -11,14 +11,25 @@ from stochrobust.torchmetrics.per_sample import (
     RobustnessPSNR,
     Sensitivity,
 )
-from stochrobust.torchmetrics.sets import FrechetDistance, PrecisionRecallDensityCoverage
+from stochrobust.torchmetrics.sets import (
+    Coverage,
+    Density,
+    FrechetDistance,
+    Precision,
+    PrecisionRecallDensityCoverage,
+    Recall,
+)
 
 __all__ = [
     "AdversarialInputPSNR",
     "ConsistencyPSNR",
+    "Coverage",
+    "Density",
     "FrechetDistance",
     "PerPixelStd",
+    "Precision",
     "PrecisionRecallDensityCoverage",
+    "Recall",
     "RobustnessPSNR",
     "Sensitivity",
 ]

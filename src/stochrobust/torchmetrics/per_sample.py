@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from stochrobust._arguments import check_count, check_real
+from stochrobust._arguments import check_count, check_real, check_tensor, describe
 from stochrobust.attacks.ascent import Method
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
@@ -44,11 +45,42 @@ class _PerSample(Base):
         self.values.append(values.detach().double())
 
 
+def _as_rows(name: str, samples: Tensor, n_seeds: int | None) -> tuple[Tensor, int]:
+    """Outputs in sample-major order and their S, of a stack ``(B, S, ...)`` if it is not told."""
+    if n_seeds is None:
+        check_tensor(name, samples, min_ndim=2)
+        return samples.flatten(0, 1), samples.shape[1]
+    if isinstance(samples, Tensor) and n_seeds > 1 and _mixes_groups(samples, n_seeds):
+        warnings.warn(
+            f"{name} repeat outputs across inputs, as resampling of single rows does (BootStrapper): if that is so, "
+            f"leave n_seeds out and give a stack (B, S, ...)",
+            stacklevel=3,
+        )
+    return samples, n_seeds
+
+
+def _mixes_groups(samples: Tensor, n_seeds: int) -> bool:
+    """Whether two rows of different groups are equal, and vary, though their groups are not the same."""
+    if samples.ndim < 2 or len(samples) % n_seeds:
+        return False
+    rows = samples.detach().flatten(1)
+    keys = rows.sum(1, dtype=torch.float64)
+    _, where, count = torch.unique(keys, return_inverse=True, return_counts=True)
+    if int(count.max()) == 1:
+        return False
+    groups = torch.unique(where.view(-1, n_seeds), dim=0)  # of different inputs
+    varies = rows.amax(1) > rows.amin(1)
+    kinds = torch.cat([torch.unique(group) for group in groups])
+    shared = torch.bincount(kinds, minlength=len(count))[where] > 1
+    return bool((shared & varies).any())
+
+
 class PerPixelStd(_PerSample):
     """Mean over inputs of :func:`stochrobust.per_pixel_std`.
 
     Args:
-        n_seeds: S, samples per input, at least 2.
+        n_seeds: S, samples per input, at least 2, of rows in sample-major order; None for stacks ``(B, S, ...)``, which
+            is what a wrapper that resamples the first dimension needs (``BootStrapper``).
         kwargs: of ``torchmetrics.Metric``.
 
     Raises:
@@ -63,13 +95,14 @@ class PerPixelStd(_PerSample):
 
     higher_is_better = True
 
-    def __init__(self, n_seeds: int, **kwargs: Any) -> None:
+    def __init__(self, n_seeds: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.n_seeds = check_count("n_seeds", n_seeds, minimum=2)
+        self.n_seeds = None if n_seeds is None else check_count("n_seeds", n_seeds, minimum=2)
 
     def update(self, samples: Tensor) -> None:
-        """Take in ``(B*S, ...)`` outputs, sample-major."""
-        self._keep(per_pixel_std(samples, self.n_seeds))
+        """Take in ``(B*S, ...)`` outputs, sample-major, or ``(B, S, ...)`` without ``n_seeds``."""
+        rows, n_seeds = _as_rows("samples", samples, self.n_seeds)
+        self._keep(per_pixel_std(rows, n_seeds))
 
 
 class _Decibels(_PerSample):
@@ -92,7 +125,8 @@ class RobustnessPSNR(_Decibels):
     """Mean over inputs of :func:`stochrobust.robustness_psnr` (Eq. 9).
 
     Args:
-        n_seeds: S, outputs per input.
+        n_seeds: S, outputs per input, of rows in sample-major order; None for stacks ``(B, S, ...)``, which is what a
+            wrapper that resamples the first dimension needs (``BootStrapper``).
         data_range: peak of the outputs.
         kwargs: of ``torchmetrics.Metric``.
 
@@ -108,13 +142,17 @@ class RobustnessPSNR(_Decibels):
 
     higher_is_better = True
 
-    def __init__(self, n_seeds: int = 1, data_range: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, n_seeds: int | None = 1, data_range: float = 1.0, **kwargs: Any) -> None:
         super().__init__(data_range, **kwargs)
-        self.n_seeds = check_count("n_seeds", n_seeds)
+        self.n_seeds = None if n_seeds is None else check_count("n_seeds", n_seeds)
 
     def update(self, clean: Tensor, attacked: Tensor) -> None:
-        """Take in ``(B*S, ...)`` outputs at y and at y + delta, with the same seeds."""
-        self._keep(robustness_psnr(clean, attacked, n_seeds=self.n_seeds, data_range=self.data_range))
+        """Take in outputs at y and at y + delta with the same seeds, ``(B*S, ...)`` or, without ``n_seeds``, stacks."""
+        rows, n_seeds = _as_rows("clean", clean, self.n_seeds)
+        others, other_seeds = _as_rows("attacked", attacked, self.n_seeds)
+        if other_seeds != n_seeds:
+            raise ValueError(f"attacked must have the {n_seeds} seeds of clean, got {describe(attacked)}")
+        self._keep(robustness_psnr(rows, others, n_seeds=n_seeds, data_range=self.data_range))
 
 
 class AdversarialInputPSNR(_Decibels):
