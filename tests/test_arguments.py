@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stochrobust import PGD
 from stochrobust._arguments import check_finite, describe
 from stochrobust.metrics.features import Features
 
@@ -27,6 +28,7 @@ from stochrobust.metrics.features import Features
         ([torch.zeros(2)], "a list of length 1"),
         ({"a": 0.25}, "a dict of length 1"),
         (Features(torch.full((5, 1), 0.25)), "a Features of length 5"),
+        (PGD(steps=2), f"{PGD(steps=2)!r} (PGD)"),
         (describe, "a function"),
         (torch.nn.Linear(2, 2), "a Linear"),
     ],

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sized
+from dataclasses import fields, is_dataclass
 from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_PLAIN = (Number, str, type(None))  # settings, which a message may repeat
-_FEW = 4  # of them in a tuple or list
+_FEW = 4  # members of a tuple or list of settings; a longer one is data
 
 
 def describe(value: object) -> str:
@@ -21,10 +21,18 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a {value.dtype} array of shape {value.shape}"
     kind = type(value).__name__
-    short = isinstance(value, tuple | list) and len(value) <= _FEW and all(isinstance(v, _PLAIN) for v in value)
-    if short or isinstance(value, (*_PLAIN, torch.dtype)):
+    if _is_setting(value):
         return f"{value!r} ({kind})"
     return f"a {kind} of length {len(value)}" if isinstance(value, Sized) else f"a {kind}"
+
+
+def _is_setting(value: object) -> bool:
+    """Numbers, words, and a few of them together, which a message may repeat."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return all(_is_setting(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, tuple | list):
+        return len(value) <= _FEW and all(map(_is_setting, value))
+    return isinstance(value, (Number, str, type(None), torch.dtype))
 
 
 def check_tensor(name: str, value: object, *, ndim: int | None = None, min_ndim: int = 0) -> Tensor:
