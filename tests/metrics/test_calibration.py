@@ -84,9 +84,20 @@ def test_equal_values_rank_at_random_by_the_generator() -> None:
 @pytest.mark.parametrize("n_seeds", [2, 5])
 @pytest.mark.parametrize("width", [1.0, 0.5, 2.0])
 def test_spread_over_error_of_gaussians(width: float, n_seeds: int) -> None:
-    # E (m - x)^2 = sigma^2 (1 + width^2 / S), and the spread is width sigma
-    expected = width * math.sqrt((1 + 1 / n_seeds) / (1 + width**2 / n_seeds))
-    assert spread_error(*forecasts(width, n_seeds), n_seeds).item() == pytest.approx(expected, rel=0.03)
+    # that of the law, whatever the number of outputs that stand for it
+    assert spread_error(*forecasts(width, n_seeds), n_seeds).item() == pytest.approx(width, rel=0.06)
+
+
+def test_spread_over_error_is_what_its_formula_says() -> None:
+    samples, x = 0.3 * torch.randn(6, 4, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
+    outputs = samples.reshape(2, 3, 4)
+    mean = sum(outputs[:, s] for s in range(3)) / 3
+    variance = sum((outputs[:, s] - mean).square() for s in range(3)) / 2
+    expected = variance.mean() / ((mean - x).square().mean() - variance.mean() / 3)
+    assert spread_error(samples, x, 3).item() == pytest.approx(expected.sqrt().item())
+    assert squared_spread_and_error(samples, x, 3).law_error(3).mean().item() == pytest.approx(
+        ((mean - x).square().mean() - variance.mean() / 3).item()
+    )
 
 
 def test_spread_over_error_at_the_awkward_points() -> None:

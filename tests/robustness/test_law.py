@@ -42,6 +42,45 @@ def test_disk_posterior_sampler() -> None:
     torch.testing.assert_close(found.value.item(), exact, rtol=1e-3, atol=0)
 
 
+def test_shift_of_the_mean_is_exact_for_a_translation_and_what_its_formula_says_elsewhere() -> None:
+    problem = Linear.with_singular_values([2.0, 1.0, 0.5])
+    found = w2_sensitivity(problem, torch.randn(3, 3, dtype=torch.float64), 0.3, 5)
+    exact = torch.full((3,), problem.sensitivity(0.3), dtype=torch.float64)
+    torch.testing.assert_close(found.mean_shift, exact, rtol=1e-5, atol=0)
+
+    def G(y: Tensor, z: Tensor) -> Tensor:
+        return (y + z).sin() * (1 + y)
+
+    y, z = torch.randn(2, 3).double(), torch.randn(8, 3).double()
+    found = w2_sensitivity(G, y, 0.5, 4, z=z, attack=PGD(3))
+    changes = (G((y + found.delta).repeat_interleave(4, 0), z) - G(y.repeat_interleave(4, 0), z)).reshape(2, 4, 3)
+    for b in range(2):
+        pairs = [changes[b, s] @ changes[b, t] for s in range(4) for t in range(4) if s != t]
+        assert found.mean_shift[b].item() == pytest.approx(float(sum(pairs)) / 12)
+
+
+def test_shift_of_the_mean_is_unbiased_where_the_mean_stays() -> None:
+    found = w2_sensitivity(
+        shuffled, torch.zeros(400, 1).double(), 0.1, 8, attack=PGD(8, step=0.3),
+        sample_z=lambda y, generator: torch.rand(len(y), 1, dtype=y.dtype, generator=generator),
+    )  # fmt: skip
+    error = found.mean_shift.std().item() / 20
+    assert abs(found.mean_shift.mean().item()) < 3 * error < 0.1
+    assert found.same_seed.mean().item() / 8 > 0.3  # what the square of the mean change is too large by
+    assert (found.mean_shift < 0).any()
+
+
+def test_a_matching_that_says_nothing_is_told() -> None:
+    wide = w2_sensitivity(lambda y, z: y + 100 * z, torch.zeros(2, 3).double(), 0.1, 4, sample_z=normal_z(3))
+    assert wide.identity.all()
+    z = (torch.arange(64) / 64).double()[:, None]
+    moved = w2_sensitivity(shuffled, torch.zeros(1, 1).double(), 0.1, 64, z=z, attack=PGD(30, step=0.1))
+    assert not moved.identity.any()
+    alone = w2_sensitivity(lambda y: 2 * y, torch.zeros(2, 3), 0.5)
+    assert alone.identity.all()
+    assert alone.mean_shift.isnan().all()
+
+
 def shuffled(y: Tensor, z: Tensor) -> Tensor:
     """Rotates by an angle that grows with y: each seed moves far, the law (a circle) not at all."""
     angle = 40 * y[:, :1] + 6.2831853 * z[:, :1]

@@ -35,11 +35,11 @@ def root_of_ratio(numerators: Tensor, denominators: Tensor) -> Tensor | None:
     """Values (n,) whose mean is ``r = sqrt(mean a / mean b)`` and whose spread gives r's standard error.
 
     ``r (1 + a_i / (2 mean a) - b_i / (2 mean b))``, r's first-order expansion in the two means. None where it has none:
-    a mean is zero.
+    the lower mean is not above zero.
     """
     top, bottom = numerators.double(), denominators.double()
     above, below = top.mean(), bottom.mean()
-    if below == 0:
+    if below <= 0:
         return None
     if above == 0:
         return torch.zeros_like(top)
@@ -69,7 +69,7 @@ def values_per_input(of_inputs: dict[str, Tensor], plan: Plan) -> dict[str, Tens
     if plan.stochastic:
         spread = of_inputs["spread"]
         found["change_over_spread"] = root_of_ratio(change, spread[: len(change)])
-        found["spread_error"] = root_of_ratio((1 + 1 / plan.n_seeds) * spread, error)
+        found["spread_error"] = root_of_ratio(spread, error - spread / plan.n_seeds)
         found["rank_deviation"] = unevenness(of_inputs["ranks"])
     return {name: values for name, values in found.items() if values is not None}
 

@@ -5,6 +5,7 @@ from stochrobust.consistency.cem import CEMProjector
 from stochrobust.consistency.estimator import Consistent
 from stochrobust.consistency.inpainting import InpaintingProjector
 from stochrobust.consistency.linear import LinearProjector, SeparableProjector
+from stochrobust.consistency.noise import noise_consistency
 from stochrobust.consistency.projector import Projector
 from stochrobust.consistency.score import ConsistencyPSNR, consistency_psnr
 
@@ -18,4 +19,5 @@ __all__ = [
     "Projector",
     "SeparableProjector",
     "consistency_psnr",
+    "noise_consistency",
 ]

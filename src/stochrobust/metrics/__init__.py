@@ -1,6 +1,9 @@
 """Numbers that give a sensitivity its meaning: distortion, diversity, calibration, and the quality of sets."""
 
 from stochrobust.metrics.calibration import crps, rank_histogram, spread_error
+from stochrobust.metrics.components import PosteriorComponents, posterior_components
+from stochrobust.metrics.conditional_frechet import conditional_frechet_distance
+from stochrobust.metrics.coverage import CoverageTest, coverage_ranks, coverage_test
 from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.distortion import PSNRSummary, psnr, summarize_psnr
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
@@ -11,14 +14,17 @@ from stochrobust.metrics.frechet import frechet_distance
 from stochrobust.metrics.inception import InceptionFeatures
 from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
 from stochrobust.metrics.kernel import KernelDistance, kernel_distance
+from stochrobust.metrics.linear import LinearReference, linear_reference
 from stochrobust.metrics.moments import FrechetStatistics
 from stochrobust.metrics.prdc import PRDC, prdc
 from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
 from stochrobust.metrics.protocol import Protocol, Score
+from stochrobust.metrics.ratio import interval_of_ratio
 from stochrobust.metrics.realism import realism
 
 __all__ = [
     "PRDC",
+    "CoverageTest",
     "DensityCoverage",
     "EfficientNetLite0Features",
     "FeatureExtractor",
@@ -27,20 +33,28 @@ __all__ = [
     "InceptionFeatures",
     "Interval",
     "KernelDistance",
+    "LinearReference",
     "ModuleFeatures",
     "PSNRSummary",
     "PerPixelStd",
+    "PosteriorComponents",
     "PrecisionRecall",
     "Protocol",
     "Score",
+    "conditional_frechet_distance",
+    "coverage_ranks",
+    "coverage_test",
     "crps",
     "density_coverage",
     "extract_features",
     "frechet_distance",
     "interval_by_halves",
     "interval_of_mean",
+    "interval_of_ratio",
     "kernel_distance",
+    "linear_reference",
     "per_pixel_std",
+    "posterior_components",
     "prdc",
     "precision_recall",
     "psnr",

@@ -41,7 +41,7 @@ def crps(samples: Tensor, x: Tensor, n_seeds: int) -> Tensor:
         T. Gneiting and A. Raftery, Strictly proper scoring rules, prediction, and estimation, JASA 2007; C. Ferro, Fair
         scores for ensemble forecasts, 2014 (the unbiased form).
     """
-    outputs, sources = _pair(samples, x, n_seeds)
+    outputs, sources = samples_and_sources(samples, x, n_seeds)
     distance = (outputs - sources[:, None]).abs().mean(1)
     if n_seeds > 1:
         # Among sorted values, that of rank s is the larger one in s pairs and the smaller one in S - 1 - s.
@@ -78,7 +78,7 @@ def rank_histogram(samples: Tensor, x: Tensor, n_seeds: int, *, generator: Rando
 
     Source: T. Hamill, Interpretation of rank histograms for verifying ensemble forecasts, Monthly Weather Review 2001.
     """
-    outputs, sources = _pair(samples, x, n_seeds)
+    outputs, sources = samples_and_sources(samples, x, n_seeds)
     below = (outputs < sources[:, None]).sum(1)
     equal = (outputs == sources[:, None]).sum(1)
     within = draw_like(sources, generator, "ranks", uniform=True) * (equal + 1)
@@ -89,11 +89,15 @@ def rank_histogram(samples: Tensor, x: Tensor, n_seeds: int, *, generator: Rando
 
 
 def spread_error(samples: Tensor, x: Tensor, n_seeds: int) -> Tensor:
-    """Spread of the outputs over the error of their mean: 1 for samples of the posterior, 0 without spread.
+    """Spread of the outputs over the error of their law's mean: 1 for samples of the posterior, 0 without spread.
 
-    ``sqrt( (1 + 1/S) mean v / mean (m - x)^2 )`` with mean m and variance v (S - 1) over the seeds of each element;
-    means over all elements and inputs. The factor is what S samples leave of the error of their law's mean. Below 1 the
-    outputs vary less than they err.
+    ``sqrt( mean v / (mean (m - x)^2 - mean v / S) )`` with mean m and variance v (S - 1) over the seeds of each
+    element; means over all elements and inputs. The subtracted term is what a mean of S outputs errs for being one of
+    so few: what is left is the error of the mean of the law, whatever S. Below 1 the outputs vary less than they err.
+
+    From few inputs the error may be no more than that term: then the ratio is infinite, and only the lower end of its
+    interval says something. That is the root of :func:`~stochrobust.interval_of_ratio`, from the rows of
+    :func:`squared_spread_and_error`.
 
     Args:
         samples: ``(B*S, ...)`` outputs, sample-major: row ``b*S + s`` is input b with seed s; any range.
@@ -101,21 +105,25 @@ def spread_error(samples: Tensor, x: Tensor, n_seeds: int) -> Tensor:
         n_seeds: S, at least 2.
 
     Returns:
-        A scalar, in float32 (float64 for float64 inputs); infinite where only the error is zero, NaN where both are.
+        A scalar, in float32 (float64 for float64 inputs); infinite where what is left of the error is not above zero,
+        0 without spread; NaN where there is neither.
 
     Raises:
         TypeError, ValueError: as :func:`crps`; there are no fewer than 2 seeds.
 
     Example:
         >>> import torch
-        >>> spread_error(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0 - 3**0.5]]), n_seeds=2)
-        tensor(1.)
+        >>> rows = torch.Generator().manual_seed(0)
+        >>> samples, x = 0.5 * torch.randn(4000, 9, generator=rows), torch.randn(2000, 9, generator=rows)
+        >>> round(spread_error(samples, x, n_seeds=2).item(), 2)  # half of the spread that they should have
+        0.5
 
     Source: V. Fortin et al., Why should ensemble spread match the RMSE of the ensemble mean?, 2014.
     """
     check_count("n_seeds", n_seeds, minimum=2)
     moments = squared_spread_and_error(samples, x, n_seeds)
-    return ((1 + 1 / n_seeds) * moments.spread.mean() / moments.error.mean()).sqrt()
+    spread, error = moments.spread.mean(), moments.law_error(n_seeds).mean()
+    return (spread / error.clamp_min(0)).sqrt()
 
 
 class SquaredSpreadAndError(NamedTuple):
@@ -124,15 +132,19 @@ class SquaredSpreadAndError(NamedTuple):
     spread: Tensor
     error: Tensor
 
+    def law_error(self, n_seeds: int) -> Tensor:
+        """(B,) squared error of the mean of the law that the S outputs come from, unbiased: it may be below zero."""
+        return self.error - self.spread / n_seeds
+
 
 def squared_spread_and_error(samples: Tensor, x: Tensor, n_seeds: int) -> SquaredSpreadAndError:
     """What :func:`spread_error` is made of, for each input; the spread of one seed is zero."""
-    outputs, sources = _pair(samples, x, n_seeds)
+    outputs, sources = samples_and_sources(samples, x, n_seeds)
     spread = torch.zeros_like(sources) if n_seeds == 1 else outputs.var(1)
     return SquaredSpreadAndError(spread.mean(1), (outputs.mean(1) - sources).square().mean(1))
 
 
-def _pair(samples: Tensor, x: Tensor, n_seeds: int) -> tuple[Tensor, Tensor]:
+def samples_and_sources(samples: Tensor, x: Tensor, n_seeds: int) -> tuple[Tensor, Tensor]:
     """The samples (B, S, n) and the sources (B, n), checked, in float32 or better."""
     check_tensor("samples", samples, min_ndim=1)
     check_tensor("x", x, min_ndim=1)

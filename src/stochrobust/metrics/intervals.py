@@ -81,7 +81,7 @@ def interval_of_mean(values: Tensor, *, level: float = 0.95) -> Interval:
 
     Source: E. Wilson, Probable inference, the law of succession, and statistical inference, JASA 1927.
     """
-    level = _check_level(level)
+    level = check_level(level)
     if not isinstance(values, Tensor) or not (values.is_floating_point() or values.dtype == torch.bool):
         raise TypeError(f"values must be a tensor of a real floating-point dtype or bool, got {describe(values)}")
     if values.ndim != 1 or len(values) < 2:
@@ -170,7 +170,7 @@ def interval_by_halves(
         >>> print(f"{found.estimate:.2f} in [{found.low:.2f}, {found.high:.2f}]")
         0.88 in [0.80, 0.96]
     """
-    level = _check_level(level)
+    level = check_level(level)
     check_count("n_splits", n_splits, minimum=2)
     if not callable(statistic):
         raise TypeError(f"statistic must be callable, got {describe(statistic)}")
@@ -240,7 +240,8 @@ def _wilson(share: float, n: int, level: float) -> Interval:
     return Interval(share, centre - reach, centre + reach, math.sqrt(share * (1 - share) / n))
 
 
-def _check_level(level: object) -> float:
+def check_level(level: object) -> float:
+    """A number between 0 and 1."""
     share = check_real("level", level)
     if not 0 < share < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")

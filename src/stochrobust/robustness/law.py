@@ -25,7 +25,9 @@ from stochrobust.transport.w2 import gaussian_w2_squared, optimal_matching, w2_s
 class W2Sensitivity:
     """What a measurement of Eq. 4 found, per sample; all distances squared, of the drawn seeds, at one ``delta``.
 
-    ``gelbrich <= value <= same_seed`` always holds, up to rounding.
+    ``gelbrich <= value <= same_seed`` always holds, up to rounding. All three are of these S outputs, and not of the
+    law that they come from: of 8 outputs of a law that does not move at all each may be large, since the outputs of the
+    seeds have moved. ``mean_shift`` alone is unbiased for something of the law.
 
     Attributes:
         value: (B,) W2^2 between the outputs at y and at y + delta, on seeds that did not choose delta if ``held_out``.
@@ -33,6 +35,11 @@ class W2Sensitivity:
         same_seed: (B,) the bound from above: the change at common seeds (Eq. 6's objective).
         floor: (B,) W2^2 between two independent draws of outputs at y: what S seeds cannot tell from zero. An
             estimate from unpaired samples could not go below it; NaN where the caller gave ``z``.
+        mean_shift: (B,) the squared length of the shift of the law's mean, a bound from below for Eq. 4, without bias:
+            ``sum over s != t of d_s^T d_t / (S (S - 1))``, d_s the change of the output of seed s. So it may be below
+            zero; NaN for one seed.
+        identity: (B,) whether no matching of the outputs is better than that of each seed with itself: then ``value``
+            is ``same_seed``, and says no more than Eq. 6 does. So it is where outputs are few and far apart.
         delta: (B, ...) the perturbation found.
         z: the seeds that chose it.
         in_sample: (B,) W2^2 on those seeds.
@@ -53,6 +60,8 @@ class W2Sensitivity:
     gelbrich: Tensor
     same_seed: Tensor
     floor: Tensor
+    mean_shift: Tensor
+    identity: Tensor
     delta: Tensor
     z: Tree
     in_sample: Tensor
@@ -122,17 +131,15 @@ def w2_sensitivity(
             floor = w2_squared(_points(clean, n_seeds), _points(fresh_clean, n_seeds))
         attacked = finite_outputs(fresh, delta, "at y + delta")
         pair = _points(fresh_clean, n_seeds), _points(attacked, n_seeds)
-        value, stalled = w2_squared(*pair), runs[0].stalled & runs[1].stalled
+        laws, stalled = _between(*pair), runs[0].stalled & runs[1].stalled
         random = fresh.outputs(full_length_point(ball, centre, radii, generator))
         concerns = concerns_about(
-            held, clean, radii, value, w2_squared(pair[0], _points(random, n_seeds)), stalled,
+            held, clean, radii, laws["value"], w2_squared(pair[0], _points(random, n_seeds)), stalled,
             fresh.mean_over_seeds(squared_change(fresh_clean, random)),
         )  # fmt: skip
         warn(concerns)
         return W2Sensitivity(
-            value=value,
-            gelbrich=gaussian_w2_squared(*pair),
-            same_seed=(pair[0].double() - pair[1].double()).square().sum(2).mean(1).to(pair[0].dtype),
+            **laws,
             floor=floor,
             delta=delta,
             z=held.z,
@@ -158,6 +165,28 @@ def _larger(held: SameSeed, clean: Tensor, runs: list[Found], n_seeds: int) -> t
     first = values[0] >= values[1]
     delta = torch.where(per_sample(first, runs[0].delta), runs[0].delta, runs[1].delta)
     return delta, torch.where(first, values[0], values[1])
+
+
+def _between(clean: Tensor, attacked: Tensor) -> dict[str, Tensor]:
+    """What two sets of outputs (B, S, n) of the same seeds say of how far apart they and their laws are."""
+    value = w2_squared(clean, attacked)
+    same_seed = (clean.double() - attacked.double()).square().sum(2).mean(1).to(clean.dtype)
+    return {
+        "value": value,
+        "gelbrich": gaussian_w2_squared(clean, attacked),
+        "same_seed": same_seed,
+        "mean_shift": _mean_shift(clean, attacked),
+        "identity": value >= same_seed * (1 - 1e-5),
+    }
+
+
+def _mean_shift(clean: Tensor, attacked: Tensor) -> Tensor:
+    """``||E d||^2`` from pairs of different seeds, whose errors are independent, for points (B, S, n)."""
+    changes, n_seeds = attacked.double() - clean.double(), clean.shape[1]
+    if n_seeds == 1:
+        return torch.full_like(clean[:, 0, 0], torch.nan)
+    pairs = changes.sum(1).square().sum(1) - changes.square().sum((1, 2))
+    return (pairs / (n_seeds * (n_seeds - 1))).to(clean.dtype)
 
 
 def _points(outputs: Tensor, n_seeds: int) -> Tensor:
