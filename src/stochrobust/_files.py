@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +15,32 @@ from torch import Tensor, nn
 
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
-    """Write to another name first: no reader ever sees half a file, and an interruption leaves the old one."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    """Write to another name first: no reader ever sees half a file, and an interruption leaves the old one.
+
+    A link stays one, and a file keeps its permissions; to what is no file, such as ``/dev/stdout``, is simply written.
+
+    Raises:
+        OSError: naming the path, whatever part of the work failed.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                stream.writelines(parts)
+        else:
+            _write_beside(path.resolve(), parts)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write_beside(path: Path, parts: Iterable[bytes]) -> None:
+    beside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with beside.open("xb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust import AuditReport, AuditSettings, BlockAverageProjector, ModuleFeatures, SphereAscent, audit
+from stochrobust._files import write_checked
 from stochrobust.auditing import totals
 from stochrobust.auditing.measure import ATTACKS
 from tests.auditing.restorers import PROJECTOR, SHAPE, Counting, Posterior, Scaled, gains, noise, sources
@@ -256,6 +257,41 @@ def test_two_closures_are_told_apart(tmp_path: Path) -> None:
     found = [quick(lambda y, s=s: s * PROJECTOR.pinv(y), X[:6], cache=tmp_path) for s in (1.0, 0.9)]
     assert found[0].numbers != found[1].numbers
     assert len(files(tmp_path)) == 2
+
+
+def test_a_file_of_another_batch_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    expected = quick(Counting(), X[:6], max_batch=3, cache=tmp_path).to_json()
+    one, other = files(tmp_path)
+    contents = one.read_bytes(), other.read_bytes()
+    one.write_bytes(contents[1])
+    other.write_bytes(contents[0])
+    assert quick(Counting(), X[:6], max_batch=3, cache=tmp_path).to_json() == expected
+    assert (one.read_bytes(), other.read_bytes()) == contents
+
+
+@pytest.mark.parametrize("header", ["[]", "{}", '{"key": 3}', "nonsense"])
+def test_a_right_checksum_of_something_else_is_measured_again(tmp_path: Path, header: str) -> None:
+    expected = quick(Counting(), X[:6], cache=tmp_path).to_json()
+    (path,) = files(tmp_path)
+    content = path.read_bytes()
+    write_checked(path, content.partition(b"\n")[0], [header.encode() + b"\n"])
+    assert quick(Counting(), X[:6], cache=tmp_path).to_json() == expected
+    whole = dict(json.loads(content.split(b"\n")[2]))
+    write_checked(path, content.partition(b"\n")[0], [json.dumps({"key": whole["key"]}).encode() + b"\n"])
+    assert quick(Counting(), X[:6], cache=tmp_path).to_json() == expected
+    assert path.read_bytes() == content
+
+
+def test_an_edited_extractor_of_the_same_protocol_is_told_by_its_features(tmp_path: Path) -> None:
+    def features(scale: float) -> ModuleFeatures:
+        return ModuleFeatures(lambda images: scale * images.flatten(1).square(), name="mine", channels=1, weights="")
+
+    for real in (None, sources(9)):
+        before = len(files(tmp_path))
+        found = [quick(Counting(), X[:6], extractor=features(s), real=real, cache=tmp_path) for s in (1.0, 2.0)]
+        expected = quick(Counting(), X[:6], extractor=features(2.0), real=real)
+        assert found[1].to_json() == expected.to_json() != found[0].to_json()
+        assert len(files(tmp_path)) == before + (2 if real is None else 4)
 
 
 def test_a_cache_is_a_folder(tmp_path: Path) -> None:

@@ -360,6 +360,10 @@ def refused(capsys: pytest.CaptureFixture[str], change: dict[str, str | None]) -
         ({"--device": "cuda:99"}, "--device cuda:99 cannot be used: "),
         ({"--out": "nowhere/r.html"}, "cannot write nowhere/r.html: it is a folder, or its folder does not exist"),
         ({"--json": "."}, "cannot write .: it is a folder"),
+        ({"--out": "a.pdf"}, "--out writes .html or .htm, got a.pdf"),
+        ({"--json": "a.html"}, "--json writes .json, got a.html"),
+        ({"--markdown": "a.json"}, "--markdown writes .md or .markdown or .txt, got a.json"),
+        ({"--json": "same", "--out": "same"}, "--out, --json must be files of their own"),
         ({"--fail-on": "note"}, "argument --fail-on: invalid choice: 'note'"),
         ({"--nonsense": "1"}, "unrecognized arguments: --nonsense 1"),
     ],
@@ -431,5 +435,5 @@ def test_from_pictures_to_reports_and_their_comparison(pictures: Path, tmp_path:
     assert "| b - a |" in done.stdout
     done = shell("compare", "a.json", "mine.py", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("stochrobust compare: text must be what AuditReport.to_json wrote")
+    assert done.stderr.startswith("stochrobust compare: mine.py: text must be what AuditReport.to_json wrote")
     assert len(done.stderr.splitlines()) == 1

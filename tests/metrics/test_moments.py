@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import pickle
 import re
@@ -17,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stochrobust._files import write_checked
 from stochrobust.metrics import _scatter, _statistics_file, moments
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.moments import FrechetStatistics
@@ -332,6 +335,52 @@ def test_a_damaged_file_says_so(tmp_path: Path) -> None:
         FrechetStatistics.load(path)
 
 
+CRAFTED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no protocol": lambda header: header.pop("protocol"),
+    "no shape": lambda header: header.pop("shape"),
+    "shape of another kind": lambda header: header.update(shape="2x2"),
+    "shape of one number": lambda header: header.update(shape=[12]),
+    "shape of other numbers": lambda header: header.update(shape=[7, 2]),
+    "negative shape": lambda header: header.update(shape=[-1, 2]),
+    "shape of truths": lambda header: header.update(shape=[True, 12]),
+    "is_packed of another kind": lambda header: header.update(is_packed="no"),
+    "packed of another shape": lambda header: header.update(is_packed=True),
+    "unknown dtype": lambda header: header["protocol"].update(dtype="save"),
+    "integer dtype": lambda header: header["protocol"].update(dtype="int64"),
+    "unknown field": lambda header: header["protocol"].update(odd=1),
+    "k of another kind": lambda header: header["protocol"].update(k="x"),
+    "protocol of another kind": lambda header: header.update(protocol=[1]),
+}
+
+
+@pytest.mark.parametrize("change", CRAFTED.values(), ids=CRAFTED.keys())
+def test_a_right_checksum_of_wrong_fields_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    path = tmp_path / "a"
+    FrechetStatistics.of(normal(6, 2)[:2]).save(path)
+    kind, _, line, numbers = path.read_bytes().split(b"\n", 3)
+    header = json.loads(line)
+    change(header)
+    write_checked(path, kind, [json.dumps(header).encode() + b"\n", numbers])
+    with pytest.raises(ValueError, match=r"path must hold what .*save writes, got other fields: .*/a: "):
+        FrechetStatistics.load(path)
+
+
+@pytest.mark.parametrize(("place", "value"), [((0, 0), 0.5), ((0, 1), 7.0), ((0, slice(None)), 0.0), ((2, 0), -1.0),
+                                              ((2, 1), 1e9), ((1, 0), math.nan)])  # fmt: skip
+def test_a_right_checksum_of_impossible_moments_is_refused(tmp_path: Path, place: Any, value: float) -> None:
+    path = tmp_path / "a"
+    FrechetStatistics.of(normal(30, 2)).save(path)
+    kind, _, line, numbers = path.read_bytes().split(b"\n", 3)
+    assert json.loads(line)["is_packed"]
+    packed = np.frombuffer(numbers, "<f8").reshape(4, 2).copy()
+    packed[place] = value
+    write_checked(path, kind, [line + b"\n", packed.tobytes()])
+    with pytest.raises(ValueError, match=r"got other fields: .*/a: "):
+        FrechetStatistics.load(path)
+
+
 class _Bomb:
     """Something whose unpickling would be noticed."""
 
@@ -368,7 +417,7 @@ def test_a_protocol_with_unknown_fields_says_so(tmp_path: Path, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(_statistics_file, "asdict", lambda protocol: {"extractor": "mine", "colour": "red"})
         FrechetStatistics.of(normal(3, 2)).save(tmp_path / "a")
-    with pytest.raises(ValueError, match=r"protocol that this version knows.*colour"):
+    with pytest.raises(ValueError, match=r"other fields: .*colour"):
         FrechetStatistics.load(tmp_path / "a")
 
 

@@ -19,8 +19,8 @@ from stochrobust._files import read_checked, write_checked
 from stochrobust.auditing.findings import Example
 from stochrobust.auditing.measure import Pictures
 
-# The kind of a checked file whose body is a line of JSON, and the tensors' bytes.
-_MAGIC = b"stochrobust audit 1"
+# The kind of a checked file whose body is a line of JSON, the digest of its key among it, and the tensors' bytes.
+_MAGIC = b"stochrobust audit 2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +58,14 @@ class Store:
             return measure()
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         path = self.folder / f"{digest[:32]}.audit"
-        found = _read(path)
+        found = _read(path, digest)
         if found is None:
             found = measure()
-            _write(path, found)
+            _write(path, digest, found)
         return found
 
 
-def _write(path: Path, measured: Measured) -> None:
+def _write(path: Path, key: str, measured: Measured) -> None:
     """All or nothing."""
     tensors = dict(measured.numbers)
     examples = {
@@ -75,13 +75,13 @@ def _write(path: Path, measured: Measured) -> None:
     }
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     shapes = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
-    header = {"arrays": shapes, "concerns": measured.concerns, "examples": examples}
+    header = {"key": key, "arrays": shapes, "concerns": measured.concerns, "examples": examples}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_checked(path, _MAGIC, [json.dumps(header).encode() + b"\n", *(array.tobytes() for array in arrays.values())])
 
 
-def _read(path: Path) -> Measured | None:
-    """What :func:`_write` was given; None if the file is not there or not whole."""
+def _read(path: Path, key: str) -> Measured | None:
+    """What :func:`_write` was given; None if the file is not there, not whole, or of another key."""
     try:
         magic, body = read_checked(path)
     except FileNotFoundError:
@@ -89,7 +89,15 @@ def _read(path: Path) -> Measured | None:
     if magic != _MAGIC or body is None:
         return None
     line, _, content = body.partition(b"\n")
-    header, tensors, start = json.loads(line), {}, 0
+    try:
+        header = json.loads(line)
+        return _unpack(header, content) if header["key"] == key else None
+    except (ValueError, KeyError, TypeError):  # a right checksum of something else
+        return None
+
+
+def _unpack(header: dict[str, Any], content: bytes) -> Measured:
+    tensors, start = {}, 0
     for name, dtype, shape in header["arrays"]:
         array = np.frombuffer(content, dtype, math.prod(shape), start).reshape(shape)
         tensors[name], start = torch.from_numpy(array.copy()), start + array.nbytes

@@ -13,7 +13,7 @@ import torch
 from stochrobust.auditing.findings import AuditNumber
 from stochrobust.auditing.numbers import NUMBERS
 from stochrobust.auditing.report import AuditReport
-from stochrobust.auditing.tables import json_ready
+from stochrobust.auditing.tables import in_one_line, json_ready
 from stochrobust.metrics.intervals import interval_of_mean
 
 Outcome = Literal["better", "worse", "higher", "lower", "cannot tell"]
@@ -78,7 +78,7 @@ class Comparison:
     def to_markdown(self) -> str:
         """A table of the differences, and a sentence for each."""
         share = f"{self.level:.0%}"
-        head = f"| number | {_cell(self.a)} (a) | {_cell(self.b)} (b) | b - a | {share} interval | b is |"
+        head = f"| number | {in_one_line(self.a)} (a) | {in_one_line(self.b)} (b) | b - a | {share} interval | b is |"
         rows = [head, "|---|---:|---:|---:|---:|---|", *map(_row, self.differences)]
         found = [f"- {difference.sentence}" for difference in self.differences]
         notes = [f"Only one has: {names}." for names in [", ".join(map(_title, self.only_a + self.only_b))] if names]
@@ -86,7 +86,10 @@ class Comparison:
             f"Paired: differences on the same inputs, seeds and attack. Of numbers that do not differ at all, one in "
             f"{round(1 / (1 - self.level))} would be said to."
         )
-        return "\n".join([f"# {self.b} against {self.a}", "", *rows, "", *found, "", *notes]) + "\n"
+        return (
+            "\n".join([f"# {in_one_line(self.b)} against {in_one_line(self.a)}", "", *rows, "", *found, "", *notes])
+            + "\n"
+        )
 
 
 def compare(a: AuditReport, b: AuditReport) -> Comparison:
@@ -233,7 +236,3 @@ def _figure(value: float) -> str:
     if math.isfinite(value):
         return f"{value:.3g}"
     return "none" if math.isnan(value) else "∞" if value > 0 else "-∞"
-
-
-def _cell(title: str) -> str:
-    return title.replace("|", "\\|").replace("\n", " ")

@@ -15,7 +15,6 @@ from stochrobust.attacks.by_gradient import EVALUATION, PAPER
 from stochrobust.auditing.data import Batch
 from stochrobust.auditing.findings import Example
 from stochrobust.auditing.plan import Plan
-from stochrobust.auditing.quality import feature_rows
 from stochrobust.consistency.score import as_8_bit, consistency_psnr
 from stochrobust.estimators.diagnosis import AttackWarning
 from stochrobust.metrics.calibration import crps, rank_histogram, squared_spread_and_error
@@ -45,7 +44,7 @@ def measure_outputs(plan: Plan, batch: Batch, *, real_features: bool) -> Numbers
     parts = [_outputs_of_group(plan, group) for group in groups]
     numbers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     if real_features:
-        numbers["real"] = feature_rows(batch.x, plan.extractor, plan.max_batch)
+        numbers["real"] = plan.features(batch.x)
     return numbers
 
 
@@ -60,7 +59,7 @@ def _outputs_of_group(plan: Plan, group: Batch) -> Numbers:
         "psnr_mean": psnr(mean, x),
         "crps": crps(outputs, x, n_seeds),
         "error": moments.error,
-        "features": feature_rows(image, plan.extractor, plan.max_batch),
+        "features": plan.features(image),
     }
     if plan.stochastic:
         ranks = rank_histogram(as_8_bit(outputs, 1.0), as_8_bit(x, 1.0), n_seeds, generator=keys)

@@ -12,6 +12,7 @@ from stochrobust._arguments import check_tensor, describe
 from stochrobust._files import Digest, module_digest
 from stochrobust._tensors import working
 from stochrobust.auditing.data import Batch
+from stochrobust.auditing.quality import feature_rows
 from stochrobust.auditing.settings import AuditSettings
 from stochrobust.consistency.projector import Projector
 from stochrobust.estimators.contract import Estimator, module_of, sampler_of
@@ -87,8 +88,8 @@ class Plan:
     def identity(self, batch: Batch) -> dict[str, Any]:
         """What tells this plan from others, JSON-ready: what it says of itself, and what it does to the first inputs.
 
-        Outputs tell estimators apart that look alike, such as two closures; where rounding changes them, a batch is
-        measured again.
+        Outputs tell estimators apart that look alike, such as two closures, and features tell extractors apart; where
+        rounding changes them, a batch is measured again.
         """
         from stochrobust import __version__
 
@@ -102,6 +103,7 @@ class Plan:
             "outputs": Digest.of(self._probe(batch)[1]),
             "projector": None if self.projector is None else Digest.of(self.projected(group)),
             "extractor": asdict(self.extractor.protocol),
+            "features": Digest.of(self.features(group.x)),
             "settings": {name: settings[name] for name in OF_BATCHES},
             "eps": self.eps,
             "max_batch": self.max_batch,
@@ -113,6 +115,10 @@ class Plan:
         assert self.projector is not None  # the caller has looked
         noise = draw_like(batch.x, self.keys(batch), "projected", uniform=True)
         return self.projector.project(noise, batch.y)
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the extractor makes of images in [0, 1]."""
+        return feature_rows(images, self.extractor, self.max_batch)
 
     def _probe(self, batch: Batch) -> tuple[SameSeed, Tensor]:
         held = self.held(self.groups(batch, 2)[0], 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from stochrobust.auditing import tables
+from stochrobust.auditing import saved, tables
 from stochrobust.auditing.findings import Findings
 
 
@@ -26,7 +26,7 @@ class AuditReport(Findings):
     """
 
     def to_json(self) -> str:
-        """Everything but the pictures, as :meth:`from_json` reads it; an infinite number is the string "inf"."""
+        """Everything but the pictures and a checksum, as :meth:`from_json` reads it; infinity is the string "inf"."""
         return tables.to_json(self)
 
     @classmethod
@@ -34,9 +34,9 @@ class AuditReport(Findings):
         """The report that :meth:`to_json` wrote, without pictures.
 
         Raises:
-            ValueError: if the text is something else.
+            ValueError: if the text is something else, or was changed since; the message names the field.
         """
-        return cls(**tables.from_json(text))
+        return cls(**saved.from_json(text))
 
     def to_html(self) -> str:
         """The report as one self-contained page that makes no requests; needs the extra ``report``."""

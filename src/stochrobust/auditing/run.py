@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from stochrobust.auditing.cache import Measured, Store
 from stochrobust.auditing.data import AT_ONCE, AuditData, Batch, is_whole, read, read_images
 from stochrobust.auditing.measure import ATTACKS, measure_attacks, measure_examples, measure_outputs
 from stochrobust.auditing.plan import Plan
-from stochrobust.auditing.quality import feature_rows, pixel_features
+from stochrobust.auditing.quality import pixel_features
 from stochrobust.auditing.report import AuditReport
 from stochrobust.auditing.settings import AuditSettings
 from stochrobust.auditing.totals import RealFeatures, Totals
@@ -108,7 +108,7 @@ def audit(
         totals, identity = Totals(plan, first), plan.identity(first) if cache is not None else {}
         for batch in _shown(itertools.chain([first], batches), progress, data, plan.max_batch):
             totals.add(batch, store.recall(identity | _key(batch, real), lambda: _measured(plan, batch, real)))  # noqa: B023 (called at once)
-        reals = None if real is None else _features_of(real, plan, store, rows, device)
+        reals = None if real is None else _features_of(real, plan, store, identity, rows, device)
         return totals.report(title or _name_of(G), reals)
 
 
@@ -125,16 +125,20 @@ def _measured(plan: Plan, batch: Batch, real: object) -> Measured:
 
 
 def _features_of(
-    images: Tensor | Iterable[Any], plan: Plan, store: Store, rows: int | None, device: torch.device | None
+    images: Tensor | Iterable[Any],
+    plan: Plan,
+    store: Store,
+    identity: dict[str, Any],
+    rows: int | None,
+    device: torch.device | None,
 ) -> RealFeatures:
     """The features of the real images, which are read batch by batch too."""
-    from stochrobust import __version__
-
-    digest, parts, protocol = Digest(), [], asdict(plan.extractor.protocol)
+    of_extractor = {name: identity.get(name) for name in ("extractor", "features", "version")}
+    digest, parts = Digest(), []
     for batch in read_images("real", images, rows):
         digest.update(batch)
         measured = store.recall(
-            {"real": Digest.of(batch), "extractor": protocol, "version": __version__},
+            {"real": Digest.of(batch)} | of_extractor,
             lambda: Measured({"real": _kept(_moved_features(batch, plan, device))}),  # noqa: B023 (called at once)
         )
         parts.append(measured.numbers["real"])
@@ -142,7 +146,7 @@ def _features_of(
 
 
 def _moved_features(images: Tensor, plan: Plan, device: torch.device | None) -> Tensor:
-    return feature_rows(images if device is None else images.to(device), plan.extractor, plan.max_batch)
+    return plan.features(images if device is None else images.to(device))
 
 
 def _key(batch: Batch, real: object) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict
 from typing import Any
 
-from stochrobust.auditing.findings import AuditNumber, Curve, Findings, Verdict
+from stochrobust.auditing.findings import AuditNumber, Findings
 from stochrobust.auditing.numbers import GROUPS, NumberInfo
+from stochrobust.auditing.saved import FORMAT, checksum
 
-FORMAT = "stochrobust audit 1"
 WORDS = {"good": "good", "note": "note", "bad": "BAD"}
 
 
@@ -30,36 +31,18 @@ def to_json(findings: Findings) -> str:
         "concerns": findings.concerns,
         "protocol": findings.protocol,
     }
-    return json.dumps(json_ready(content), allow_nan=False, indent=1)
+    ready = json_ready(content)
+    return json.dumps(ready | {"checksum": checksum(ready)}, allow_nan=False, indent=1)
 
 
-def from_json(text: str) -> dict[str, Any]:
-    """The fields of the findings that :func:`to_json` wrote.
-
-    Raises:
-        ValueError: if the text is not what it wrote.
-    """
-    try:
-        content = json.loads(text)
-        if content["format"] != FORMAT:
-            raise ValueError(f"text must be of the format {FORMAT!r}, got {content['format']!r}")
-        return {
-            **{name: content[name] for name in ("title", "stochastic", "takes_seeds", "protocol")},
-            "numbers": {name: _number(fields) for name, fields in content["numbers"].items()},
-            "per_input": {name: _floats(values) for name, values in content["per_input"].items()},
-            "curve": _curve(content["curve"]),
-            "trace": _floats(content["trace"]),
-            "ranks": _floats(content["ranks"]),
-            "verdicts": tuple(Verdict(**fields) for fields in content["verdicts"]),
-            "concerns": tuple(content["concerns"]),
-        }
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"text must be what AuditReport.to_json wrote, got something else: {error!r}") from error
+def in_one_line(text: str) -> str:
+    """Words of somebody else's in Markdown: nothing in them is markup, or ends a line or a cell."""
+    return re.sub(r"[\\`*\[\]<>#|~&]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(text.split()))
 
 
 def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
     """Verdicts, a table of the numbers for each group, the curve, the concerns and, if wanted, the protocol."""
-    parts = [f"# Audit{': ' * bool(findings.title)}{findings.title}"]
+    parts = [f"# Audit{': ' * bool(findings.title)}{in_one_line(findings.title)}"]
     parts.append("\n".join(f"- **{v.name}** ({WORDS[v.level]}): {v.sentence}" for v in findings.verdicts))
     for group, infos in GROUPS.items():
         present = [(info, findings.numbers[name]) for name, info in infos.items() if name in findings.numbers]
@@ -74,7 +57,7 @@ def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
     header = ["eps", "AI-PSNR", "robustness", "interval", "random direction"]
     parts.append(_section("Robustness over the size of the attack", header, rows))
     if findings.concerns:
-        parts.append("## Doubts\n\n" + "\n".join(f"- {sentence}" for sentence in findings.concerns))
+        parts.append("## Doubts\n\n" + "\n".join(f"- {in_one_line(sentence)}" for sentence in findings.concerns))
     if protocol:
         parts.append(f"## Protocol\n\n```json\n{json.dumps(json_ready(findings.protocol), indent=1)}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -112,17 +95,3 @@ def json_ready(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [json_ready(part) for part in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _floats(values: list[Any]) -> tuple[float, ...]:
-    return tuple(map(float, values))
-
-
-def _number(fields: dict[str, Any]) -> AuditNumber:
-    ends = {name: float(fields[name]) for name in ("estimate", "low", "high")}
-    return AuditNumber(**ends, n=fields["n"], n_infinite=fields["n_infinite"])
-
-
-def _curve(fields: dict[str, Any]) -> Curve:
-    attacked, random = (tuple(map(_number, fields[name])) for name in ("attacked", "random"))
-    return Curve(_floats(fields["eps"]), _floats(fields["ai_psnr"]), attacked, random)

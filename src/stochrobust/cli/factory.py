@@ -10,9 +10,11 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any, cast
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from stochrobust.cli.own_dtype import in_own_dtype
 from stochrobust.estimators.contract import Estimator, module_of, sampler_of
 
 
@@ -30,14 +32,15 @@ def call_factory(spec: str, device: torch.device | str = "cpu", *, role: str = "
     """What the factory returns: called with the device if it takes one, else without arguments.
 
     It gets the device by name, if it has a parameter named ``device``; as its first argument, if it must be given one.
+    A module or a tensor in place of a factory is itself what is meant.
 
     Args:
         spec: ``module:factory``.
         device: for the factory.
-        role: what is call_factory, for the errors.
+        role: of what it makes, for the errors.
 
     Raises:
-        ValueError: it has another form, or it cannot be imported.
+        ValueError: it has another form, cannot be imported, or fails.
     """
     if not is_factory(spec):
         raise ValueError(f"{role} must be module:factory, got {spec!r}")
@@ -48,13 +51,21 @@ def call_factory(spec: str, device: torch.device | str = "cpu", *, role: str = "
             factory = getattr(factory, part)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{role} {spec!r} cannot be imported: {error}") from error
+    if isinstance(factory, nn.Module | Tensor | np.ndarray):
+        return factory
     if not callable(factory):
         raise ValueError(f"{role} {spec!r} must name a function or a class, got {type(factory)}")
-    return _called(factory, torch.device(device))
+    try:
+        return _called(factory, torch.device(device))
+    except Exception as error:  # of somebody else's code, which may raise anything
+        raise ValueError(
+            f"{role} {spec!r} must be a factory, called with a device or nothing, that makes the {role}; it fails: "
+            f"{_told(error)}"
+        ) from error
 
 
 def made_model(spec: str, device: torch.device | str = "cpu") -> Estimator:
-    """The model that the factory returns; a module is moved to the device and set to eval mode.
+    """The model that the factory returns; a module is moved to the device, set to eval mode, and fed its own dtype.
 
     Args:
         spec: ``module:factory``; what it returns is ``G(y, z)`` with ``G.sample_z``, or ``G(y)``.
@@ -70,7 +81,7 @@ def made_model(spec: str, device: torch.device | str = "cpu") -> Estimator:
     module = module_of(G)
     if module is not None:
         module.to(device).eval()
-    return G
+    return in_own_dtype(G) if isinstance(G, nn.Module) else G
 
 
 @torch.no_grad()
@@ -84,13 +95,15 @@ def check_runs(spec: str, G: Estimator, y: Tensor) -> None:
     try:
         x_hat = call(y) if sample_z is None else call(y, sample_z(y, torch.Generator(y.device).manual_seed(0)))
     except Exception as error:  # of somebody else's code, which may raise anything
-        frame = extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        raise ValueError(
-            f"model {spec!r} fails at an input of {tuple(y.shape)}: {type(error).__name__}: {error} ({where})"
-        ) from error
+        raise ValueError(f"model {spec!r} fails at an input of {tuple(y.shape)}: {_told(error)}") from error
     if not isinstance(x_hat, Tensor):
         raise ValueError(f"model {spec!r} must return a tensor, got {type(x_hat)}")
+
+
+def _told(error: Exception) -> str:
+    """What an exception says, and where it was raised."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
 
 
 def _called(factory: Any, device: torch.device) -> Any:

@@ -11,8 +11,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from stochrobust.cli.options import PROGRAM, USAGE, parser
+from stochrobust.cli.results import EXTRA, check_results, missing, write_results
+from stochrobust.cli.stopping import Stopped, stoppable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
@@ -23,11 +27,6 @@ if TYPE_CHECKING:
 
 BAD = 1
 """Exit code of a bad verdict where ``--fail-on bad`` asks for that."""
-EXTRA = {
-    "PIL": ("pillow", "report"), "jinja2": ("jinja2", "report"), "matplotlib": ("matplotlib", "demo"),
-    "safetensors": ("safetensors", "demo"), "sklearn": ("scikit-learn", "demo"), "tqdm": ("tqdm", "demo"),
-}  # fmt: skip
-"""What the commands import beyond the library: the name of its package, and the extra that brings it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0, or 1 where ``--fail-on`` says so.
+        The exit code: 0, or 1 where ``--fail-on`` says so; 130 or 143 after Ctrl-C or SIGTERM, and one line on stderr.
 
     Raises:
         SystemExit: of code 2 after one line on stderr, if the arguments, or what they name, cannot be used; of code 0
@@ -45,23 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        return {"audit": _audit, "compare": _compare, "demo": _demo}[options.command](options)
+        with stoppable():
+            return {"audit": _audit, "compare": _compare, "demo": _demo}[options.command](options)
+    except Stopped as stopped:
+        sys.stderr.write(_line(options, stopped.sentence(options)))
+        return stopped.code
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
-        _fail(options, _missing(error.name))
+        _fail(options, missing(error.name))
     except (ValueError, OSError) as error:  # of what was given, not of this program: no traceback
         _fail(options, str(error))
 
 
 def _fail(options: argparse.Namespace, message: str) -> NoReturn:
-    sys.stderr.write(f"{PROGRAM} {options.command}: {' '.join(message.split())}\n")
+    sys.stderr.write(_line(options, message))
     raise SystemExit(USAGE)
 
 
-def _missing(module: str) -> str:
-    package, extra = EXTRA[module]
-    return f"{package} is not installed: pip install 'stochrobust[{extra}]' brings it"
+def _line(options: argparse.Namespace, message: str) -> str:
+    return f"{PROGRAM} {options.command}: {' '.join(message.split())}\n"
 
 
 def _audit(options: argparse.Namespace) -> int:
@@ -69,7 +71,7 @@ def _audit(options: argparse.Namespace) -> int:
     from stochrobust.auditing.settings import AuditSettings
     from stochrobust.cli.skipped import without
 
-    _check_results(options)
+    check_results(options)
     settings = AuditSettings(n_seeds=options.seeds, n_attacked=options.attacked, seed=options.seed)
     left_out: dict[str, str] | None = {} if options.skip_bad else None
     case = _case(options, left_out)
@@ -78,7 +80,7 @@ def _audit(options: argparse.Namespace) -> int:
         progress=importlib.util.find_spec("tqdm") is not None, **case,
     )  # fmt: skip
     report = without(report, left_out or {})
-    _write(options, report)
+    write_results(options, report)
     bad = [verdict.name for verdict in report.verdicts if verdict.level == "bad"]
     return BAD if options.fail_on == "bad" and bad else 0
 
@@ -159,34 +161,20 @@ def _extractor(name: str, device: torch.device) -> FeatureExtractor | None:
     raise ValueError(f"--features must be pixels, efficientnet or inception=FILE, got {name!r}")
 
 
-def _check_results(options: argparse.Namespace) -> None:
-    """What would fail after the work fails before it."""
-    if options.out is not None and importlib.util.find_spec("jinja2") is None:
-        raise ValueError(f"--out: {_missing('jinja2')}")
-    for path in filter(None, (options.out, options.json, options.markdown)):
-        if path.is_dir() or not path.absolute().parent.is_dir():
-            raise ValueError(f"cannot write {path}: it is a folder, or its folder does not exist")
-
-
-def _write(options: argparse.Namespace, report: AuditReport) -> None:
-    from stochrobust.auditing.tables import to_markdown
-
-    sys.stdout.write(to_markdown(report, protocol=False))
-    for path, content in (
-        (options.json, report.to_json), (options.markdown, report.to_markdown), (options.out, report.to_html)
-    ):  # fmt: skip
-        if path is not None:
-            path.write_text(content(), encoding="utf-8")
-            sys.stderr.write(f"{path} written\n")
-
-
 def _compare(options: argparse.Namespace) -> int:
     from stochrobust.auditing.comparison import compare
     from stochrobust.auditing.report import AuditReport
 
-    a, b = (AuditReport.from_json(path.read_text(encoding="utf-8")) for path in (options.a, options.b))
+    a, b = (_report(AuditReport, path) for path in (options.a, options.b))
     sys.stdout.write(compare(a, b).to_markdown())
     return 0
+
+
+def _report(kind: type[AuditReport], path: Path) -> AuditReport:
+    try:
+        return kind.from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # which knows only the text, or the bytes
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -98,3 +98,17 @@ def check_moments(mean: Tensor, covariance: Tensor) -> None:
     if max(skew, -lowest) > _TOLERANCE * max(highest, 0.0):
         got = f"a difference of {skew:.3g} from its transpose, and eigenvalues from {lowest:.3g} to {highest:.3g}"
         raise ValueError(f"covariance must be symmetric and positive semi-definite, got {got}")
+
+
+def check_packed(packed: Tensor) -> None:
+    """``(d + 2, d)``: a count in every place of the first row, a mean, and products that some rows could have."""
+    if packed.ndim != 2 or len(packed) != packed.shape[1] + 2:
+        raise ValueError(f"packed statistics must be (d + 2, d), got {describe(packed)}")
+    count = float(packed[0, 0])
+    if not (count >= 1 and count % 1 == 0 and bool((packed[0] == count).all())):
+        raise ValueError(f"packed statistics must begin with a count of at least 1, got {count:g}")
+    products = packed[2:].triu()
+    squares = products.diagonal()
+    most = (squares.clamp(min=0)[:, None] * squares.clamp(min=0)).sqrt()
+    if bool((squares < 0).any()) or bool((products.abs() > most * (1 + _TOLERANCE)).any()):
+        raise ValueError("packed statistics must hold sums of products, got larger ones than the squares allow")

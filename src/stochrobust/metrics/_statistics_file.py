@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stochrobust._arguments import check_count, check_finite, describe
 from stochrobust._files import read_checked, write_checked
+from stochrobust.metrics._scatter import check_packed
 from stochrobust.metrics.protocol import Protocol
 
 # The kind of a checked file whose body is a line of JSON, and the numbers, row by row.
 _MAGIC = b"stochrobust statistics "
 _VERSION = b"1"
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+"""Of features."""
 
 
 def write_statistics(path: str | os.PathLike[str], values: Tensor, protocol: Protocol, *, is_packed: bool) -> None:
@@ -38,14 +42,36 @@ def read_statistics(path: str | os.PathLike[str]) -> tuple[Tensor, Protocol, boo
     if body is None:
         raise ValueError(f"path must be a whole statistics file, got a truncated or damaged one: {path}")
     line, _, numbers = body.partition(b"\n")
-    header = json.loads(line)
-    values = np.frombuffer(numbers, "<f8").reshape(header["shape"]).astype(np.float64)
-    return torch.from_numpy(values), _as_protocol(header["protocol"], path), header["is_packed"]
-
-
-def _as_protocol(fields: dict[str, Any], path: str | os.PathLike[str]) -> Protocol:
-    known: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     try:
-        return Protocol(**known)
-    except TypeError as error:
-        raise ValueError(f"path must hold a protocol that this version knows: {path}: {error}") from error
+        return _content(json.loads(line), numbers)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ) as error:  # a right checksum of something else
+        told = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"path must hold what FrechetStatistics.save writes, got other fields: {path}: {told}"
+        ) from error
+
+
+def _content(header: dict[str, Any], numbers: bytes) -> tuple[Tensor, Protocol, bool]:
+    """The three parts, each checked."""
+    (n_rows, n_columns), is_packed = header["shape"], header["is_packed"]
+    check_count("rows", n_rows)
+    check_count("columns", n_columns)
+    if not isinstance(is_packed, bool):
+        raise TypeError(f"is_packed must be true or false, got {describe(is_packed)}")
+    values = torch.from_numpy(np.frombuffer(numbers, "<f8").reshape(n_rows, n_columns).astype(np.float64))
+    check_finite("numbers", values)
+    if is_packed:
+        check_packed(values)
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in header["protocol"].items()
+    }
+    protocol = Protocol(**fields)
+    if protocol.dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {protocol.dtype!r}")
+    return values, protocol, is_packed

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Real
 from typing import Any, Self
+
+from stochrobust._arguments import check_count, check_range, describe
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Protocol:
         dtype: of the features; recorded, not compared.
         version: of stochrobust; recorded, not compared.
 
+    Raises:
+        TypeError, ValueError: naming the field.
+
     Example:
         >>> Protocol(extractor="my network", data_range=(0.0, 1.0)) == Protocol(extractor="my network")
         False
@@ -38,6 +44,16 @@ class Protocol:
     n_generated: int | None = None
     dtype: str = field(default="", compare=False)
     version: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("extractor", "weights", "preprocessing", "metric", "dtype", "version"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a string, got {describe(getattr(self, name))}")
+        for name, minimum in (("k", 1), ("n_real", 0), ("n_generated", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), minimum=minimum)
+        if self.data_range is not None:
+            check_range(self.data_range)
 
     def differences(self, other: Protocol) -> str:
         """What keeps two protocols from being equal, in words; empty if nothing does."""
@@ -67,6 +83,9 @@ class Score(float):
         value: the number.
         protocol: how it was measured.
 
+    Raises:
+        TypeError: for another kind of value or protocol.
+
     Example:
         >>> ours = Score(12.5, Protocol(metric="Frechet distance", n_real=50_000))
         >>> theirs = Score(13.0, Protocol(metric="Frechet distance", n_real=10_000))
@@ -80,6 +99,10 @@ class Score(float):
     protocol: Protocol
 
     def __new__(cls, value: float, protocol: Protocol) -> Self:
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"value must be a real number, got {describe(value)}")
+        if not isinstance(protocol, Protocol):
+            raise TypeError(f"protocol must be a Protocol(...), got {describe(protocol)}")
         score = super().__new__(cls, value)
         score.protocol = protocol
         return score
