@@ -59,4 +59,4 @@ def test_the_readme_has_that_command_if_it_has_any() -> None:
 def test_the_extra_of_the_readmes_audit_brings_what_it_imports() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = {re.split("[>=]", requirement)[0] for requirement in (*extras["demo"], *extras["report"])}
-    assert names == {"stochrobust[report]", "safetensors", "scikit-learn", "jinja2", "pillow", "tqdm"}
+    assert names == {"stochrobust[report]", "matplotlib", "safetensors", "scikit-learn", "jinja2", "pillow", "tqdm"}
