@@ -123,7 +123,13 @@ def docs(session: nox.Session) -> None:
     """
     session.install(TORCH, "-e", ".[docs]", "hypothesis", "pytest", "pytest-timeout")
     chromium(session)
-    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"})
+    session.run(
+        "mkdocs",
+        "build",
+        "--strict",
+        *session.posargs,
+        env={"NO_MKDOCS_2_WARNING": "1", "DISABLE_MKDOCS_2_WARNING": "true"},
+    )
     session.run("pytest", "tests/test_site.py", "tests/test_site_hooks.py", env={"STOCHROBUST_SITE": "site"})
 
 

@@ -64,9 +64,9 @@ def test_other_dependencies_are_noticed(dependencies: list[str]) -> None:
 
 
 def test_a_description_that_an_index_cannot_show_is_noticed() -> None:
-    relative = METADATA + " ![x](docs/images/effect.png)"
+    relative = METADATA + " ![x](docs/images/front.png)"
     assert wheel_faults(GOOD, relative, EXPECTED, DEPENDENCIES) == [
-        "a package index cannot follow the link docs/images/effect.png"
+        "a package index cannot follow the link docs/images/front.png"
     ]
     assert wheel_faults(GOOD, METADATA.replace("# stochrobust", ""), EXPECTED, DEPENDENCIES)
 
