@@ -336,6 +336,20 @@ def test_damaged_idx_files_are_named(tmp_path: Path) -> None:
         fashion.padded(np.zeros((1, 5, 33), np.uint8))
 
 
+def test_labels_of_fashion_are_one_byte_an_image_and_the_published_ones(tmp_path: Path) -> None:
+    path, whole = tmp_path / "t10k-labels-idx1-ubyte", struct.pack(">2I", 0x801, 3) + bytes([9, 0, 4])
+    path.write_bytes(whole)
+    assert fashion.labels(tmp_path, "validation", any_count=True).tolist() == [9, 0, 4]
+    with pytest.raises(ValueError, match="SHA-256 of the unpacked t10k-labels-idx1-ubyte: expected 0402a96d"):
+        fashion.labels(tmp_path, "validation")
+    for damaged in (whole[:-1], whole + b"0", whole[:5], struct.pack(">2I", 0x803, 3) + bytes(3)):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="is not an idx file of as many labels"):
+            fashion.labels(tmp_path, "validation", any_count=True)
+    with pytest.raises(FileNotFoundError, match=r"neither .*train-labels-idx1-ubyte nor"):
+        fashion.labels(tmp_path, "train")
+
+
 # -- digits ------------------------------------------------------------------------------------------------------------
 
 
