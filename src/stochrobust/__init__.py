@@ -32,6 +32,7 @@ from stochrobust.attacks import (
     Linf,
     RandomSearch,
     SphereAscent,
+    SubspaceSearch,
 )
 from stochrobust.auditing import AuditNumber, AuditReport, AuditSettings, Comparison, Verdict, audit, compare
 from stochrobust.consistency import (
@@ -167,6 +168,7 @@ __all__ = [
     "Sensitivity",
     "SeparableProjector",
     "SphereAscent",
+    "SubspaceSearch",
     "Verdict",
     "W2Bracket",
     "W2Sensitivity",

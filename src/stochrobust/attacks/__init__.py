@@ -3,6 +3,7 @@
 from stochrobust.attacks.balls import L2, Linf
 from stochrobust.attacks.by_gradient import EVALUATION, IFGSM, PAPER, PAPER_TOY, PGD, TRAINING, AdamAscent, SphereAscent
 from stochrobust.attacks.by_search import DenseSearch, RandomSearch
+from stochrobust.attacks.subspace import SubspaceSearch
 
 __all__ = [
     "EVALUATION",
@@ -17,4 +18,5 @@ __all__ = [
     "Linf",
     "RandomSearch",
     "SphereAscent",
+    "SubspaceSearch",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,13 +13,14 @@ from stochrobust._arguments import check_choice, check_count, check_finite, chec
 from stochrobust._tensors import flat_norm, per_sample, repeat, working
 from stochrobust.attacks.balls import Ball, check_eps
 from stochrobust.estimators.left_as_found import out_of_inference
-from stochrobust.estimators.same_seed import Pairing, SameSeed
-from stochrobust.estimators.seeds import Randomness
+from stochrobust.estimators.same_seed import SameSeed
+from stochrobust.estimators.seeds import Randomness, SampleKeys
 
 Keep = Literal["last", "best"]
 Start = Literal["ball", "sphere", "zero"]
 Objective = Callable[[Tensor, bool], tuple[Tensor, Tensor | None]]
 """``objective(delta, with_gradient) -> (value per sample (B,), gradient of their sum or None)``."""
+KINDS = ("mover", "search", "search_outputs")  # the method by which an attack of each kind is known
 MIRROR_MARGIN = 1e-3  # by how much a mirror image must be better: where it is equal, rounding is not to decide
 Move = Callable[[Tensor, Tensor], Tensor]
 """``move(delta, gradient) -> next delta``, to be projected, with whatever memory the method has."""
@@ -67,7 +68,18 @@ class Search(Protocol):
     def search(self, objective: Objective, ball: Ball, y: Tensor, eps: Tensor, generator: Randomness) -> Found: ...
 
 
-Method: TypeAlias = GradientMethod | Search
+@runtime_checkable
+class OutputSearch(Protocol):
+    """A search that looks at the outputs themselves; measurements take it, losses do not."""
+
+    @property
+    def steps(self) -> int: ...
+    def search_outputs(
+        self, changes: Callable[[Tensor], Tensor], ball: Ball, y: Tensor, eps: Tensor, keys: SampleKeys
+    ) -> Found: ...
+
+
+Method: TypeAlias = GradientMethod | Search | OutputSearch
 
 
 def check_method(method: GradientMethod) -> None:
@@ -80,7 +92,7 @@ def check_method(method: GradientMethod) -> None:
 
 def check_attack(attack: object) -> None:
     """An attack, not its class or its name."""
-    if isinstance(attack, type) or not (hasattr(attack, "mover") or hasattr(attack, "search")):
+    if isinstance(attack, type) or not any(hasattr(attack, kind) for kind in KINDS):
         raise TypeError(f"attack must be an attack such as PGD() or SphereAscent(), got {describe(attack)}")
 
 
@@ -110,6 +122,8 @@ def maximise(
     """
     if hasattr(method, "search"):
         return method.search(objective, ball, y, eps, generator)
+    if isinstance(method, OutputSearch):
+        raise TypeError(f"attack must be one by gradients or values, such as PGD(), in a loss, got {describe(method)}")
     score = score or method.keep == "best" or method.restarts > 1
     runs = [_climb(objective, ball, method, y, eps, generator, score, r) for r in range(method.restarts)]
     return best_of(runs) if score else runs[0]
@@ -207,36 +221,6 @@ def expanded_reference(reference: Tensor, clean: Tensor, n_seeds: int) -> Tensor
     check_finite("reference", reference)
     rows: Tensor = repeat(reference.detach(), n_seeds)
     return rows
-
-
-def ascend(
-    held: SameSeed,
-    clean: Tensor,
-    ball: Ball,
-    attack: Method,
-    centre: Tensor,
-    eps: Tensor,
-    generator: Randomness,
-    pair: Pairing | None = None,
-) -> Found:
-    """A measurement's search: every value is scored and must be finite.
-
-    ``clean`` holds the rows that the outputs are compared with: those at y, or a reference.
-    """
-    in_one_restart = attack.steps + 1 + (getattr(attack, "keep", "last") == "best") if hasattr(attack, "mover") else 0
-    calls = 0
-
-    def objective(delta: Tensor, with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-        nonlocal calls
-        step = calls % in_one_restart if in_one_restart else calls
-        calls += 1
-        value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
-        check_finite(f"G's output at step {step} of the attack", value)
-        if gradient is not None:
-            check_finite(f"the gradient of G at step {step} of the attack", gradient)
-        return value, gradient
-
-    return maximise(objective, ball, attack, centre, eps, generator=generator)
 
 
 def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:

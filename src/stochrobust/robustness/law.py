@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust._tensors import Tree, per_sample, squared_change, working
-from stochrobust.attacks.ascent import Found, Method, ascend, finite_outputs, full_length_point, prepare
+from stochrobust.attacks.ascent import Found, Method, finite_outputs, full_length_point, prepare
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
+from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator
 from stochrobust.estimators.diagnosis import concerns_about, warn
 from stochrobust.estimators.left_as_found import autograd_possible

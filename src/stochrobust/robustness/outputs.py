@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from stochrobust._arguments import check_finite
 from stochrobust._tensors import Tree, working
-from stochrobust.attacks.ascent import Method, ascend, expanded_reference, finite_outputs, full_length_point, prepare
+from stochrobust.attacks.ascent import Method, expanded_reference, finite_outputs, full_length_point, prepare
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
+from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator, NormStatistics
 from stochrobust.estimators.diagnosis import concerns_about, warn
 from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
