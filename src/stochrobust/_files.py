@@ -105,7 +105,7 @@ class Digest:
         self._hash.update(images.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
 
     def hex(self) -> str:
-        """Of all so far."""
+        """The hex digest so far."""
         return self._hash.hexdigest()
 
     @classmethod

@@ -14,6 +14,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from stochrobust.auditing.findings import AuditNumber, Curve, Example, Verdict
 from stochrobust.auditing.report import AuditReport
+from stochrobust.estimators.diagnosis import Concern
 
 NASTY = "<script>alert(1)</script> & \"quotes\" 'single' {{ 7 * 7 }} {% raw %}"
 
@@ -111,7 +112,7 @@ def stochastic_report(
         ),
         trace=tuple(1 - math.exp(-step / 7) * (1 - step / 60) * 0.96 for step in range(61)),
         ranks=(0.31, *(0.38 / 15,) * 15, 0.31),
-        concerns=("The Fréchet distance is of 500 images in 64 dimensions: biased upwards by about 0.05.",),
+        concerns=(Concern("The Fréchet distance is of 500 images in 64 dimensions: biased upwards by about 0.05."),),
         examples=tuple(example(i, channels=channels, side=side, scale=scale) for i in range(4)),
         worst=tuple(example(i, channels=channels, side=side, scale=scale, attacked=True) for i in (17, 3, 41, 8)),
     )  # fmt: skip
@@ -157,6 +158,6 @@ def nasty_report() -> AuditReport:
     return replace(
         full,
         verdicts=(Verdict("seed <b>ignored</b>", "bad", NASTY), *VERDICTS),
-        concerns=(NASTY, "a" * 300),
+        concerns=(Concern(NASTY), Concern("a" * 300)),
         protocol={NASTY: NASTY, "nested": {"<i>key</i>": ["<b>", {"deep": "x" * 200}]}, "ids": list(range(500))},
     )  # fmt: skip

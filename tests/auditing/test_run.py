@@ -352,6 +352,25 @@ def test_a_report_goes_through_json(report: AuditReport) -> None:
     assert again.to_json() == report.to_json()
 
 
+def test_the_codes_of_doubts_are_kept_by_json_and_by_the_cache(tmp_path: Path) -> None:
+    G, settings = Counting(normalise=True).train(), changed(k=9)
+    for _ in range(2):  # the second one reads what the first one wrote
+        found = quick(G, settings=settings, cache=tmp_path)
+        assert [concern.code for concern in found.concerns] == ["batch-dependent", "quality left out"]
+        again = AuditReport.from_json(found.to_json())
+        assert again.concerns == found.concerns
+        assert [concern.code for concern in again.concerns] == ["batch-dependent", "quality left out"]
+
+
+def test_a_report_of_0_1_0_gets_codes() -> None:
+    G = Counting(normalise=True).train()
+    content = json.loads(quick(G, settings=changed(k=9)).to_json())
+    del content["codes"]  # 0.1.0 had none
+    content["concerns"] += ["the gradient of G with respect to y was zero at every step for 1 of 2 samples", "else"]
+    codes = [concern.code for concern in AuditReport.from_json(json.dumps(content)).concerns]
+    assert codes == ["batch-dependent", "quality left out", "zero gradient", ""]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "stochrobust audit 1"}', '{"format": "other"}', "3"])
 def test_other_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="text must be"):
@@ -365,7 +384,7 @@ def test_markdown_holds_every_number(report: AuditReport) -> None:
         assert f"\n## {group}" in text
     robustness = report.numbers["robustness_strong"]
     assert f"| {robustness.estimate:.2f} dB | {robustness.low:.2f} to {robustness.high:.2f} | 4 |" in text
-    assert "| 0.8 |" in text  # the further radius of the curve
+    assert "| 0.800 |" in text  # the further radius of the curve
     assert report.protocol["data"]["sha256"]["x"] in text
 
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from stochrobust import PGD, AttackWarning, sensitivity
 from stochrobust.auditing import thresholds, verdicts
+from stochrobust.auditing.case import DOUBTS
 from stochrobust.auditing.findings import AuditNumber, Verdict
 from stochrobust.auditing.numbers import NUMBERS
 from stochrobust.auditing.verdicts import judge
+from stochrobust.estimators.diagnosis import Concern
 
 EPS, N_SEEDS = 0.03, 16
 ATTACK = PGD(steps=10, step=1.0, keep="last")
@@ -78,7 +80,7 @@ def test_a_sampler_of_the_posterior_is_robust_diverse_and_calibrated() -> None:
 def test_the_mean_of_the_posterior_is_blurred_and_not_blamed_for_having_no_diversity() -> None:
     found = judge(measured(gain=1.1, spread=0, error=0.3, recall=0.02), stochastic=False, takes_seeds=False)
     assert [(verdict.name, verdict.level) for verdict in found] == [("blurred", "note")]
-    assert "2% of the real images" in found[0].sentence
+    assert "only 2.0% of the real images" in found[0].sentence
     assert "a blur is robust too" in found[0].sentence
 
 
@@ -93,9 +95,16 @@ def test_sensitive_without_variety_is_conditional_mode_collapse(takes_seeds: boo
         measured(gain=15, spread=0.006, error=0.3, recall=0.7, random_gain=5), stochastic=True, takes_seeds=takes_seeds
     )
     assert [(verdict.name, verdict.level) for verdict in found] == [("conditional mode collapse", "bad")]
-    for figure in ("15 times delta", "1.5 times their error", "75 times the spread", "6.9 dB", "16.5 dB", "30.5 dB"):
+    for figure in (
+        "15.0 times delta",
+        "1.50 times their error",
+        "75.0 times the spread",
+        "6.94 dB",
+        "16.48 dB",
+        "30.46 dB",
+    ):
         assert figure in found[0].sentence
-    assert "only 0.021 times the error" in found[0].sentence
+    assert "only 0.0206 times the error" in found[0].sentence
     assert "robustness_loss" in found[0].sentence
 
 
@@ -146,7 +155,7 @@ def test_robustness_is_always_told_beside_its_baselines() -> None:
                 sentence = found[0].sentence
                 assert "times delta" in sentence
                 assert "times their error" in sentence
-                assert "along a random direction 33.6 dB" in sentence
+                assert "along a random direction 33.56 dB" in sentence
                 assert ("times the spread of their seeds" in sentence) is stochastic
                 assert gain > 2 or "blur" in sentence
 
@@ -198,7 +207,7 @@ def test_a_weak_attack_earns_no_praise() -> None:
     figures = measured(gain=1, spread=0.3, error=0.3, random_gain=2)
     found = judge(figures, stochastic=True, takes_seeds=True)
     assert names(found) == ["weak attack", "calibrated"]
-    for figure in ("30.5 dB under the strong", "31.0 dB under the paper's", "24.4 dB along a random"):
+    for figure in ("30.46 dB under the strong", "30.96 dB under the paper's", "24.44 dB along a random"):
         assert figure in said("weak attack", found)
 
 
@@ -231,11 +240,11 @@ def test_a_broken_projector_is_told_from_an_inconsistent_estimator() -> None:
     bad = numbers(consistency=20.0, consistency_8bit=20.0)
     broken = judge(bad, stochastic=False, takes_seeds=False, projector_residual_psnr=25.0)
     assert [(verdict.name, verdict.level) for verdict in broken] == [("broken projector", "bad")]
-    assert "25.0 dB" in broken[0].sentence
-    assert "58.9 dB" in broken[0].sentence
+    assert "25.00 dB" in broken[0].sentence
+    assert "58.92 dB" in broken[0].sentence
     sound = judge(bad, stochastic=False, takes_seeds=False, projector_residual_psnr=120.0)
     assert [(verdict.name, verdict.level) for verdict in sound] == [("inconsistent", "bad")]
-    assert "20.0 dB" in sound[0].sentence
+    assert "20.00 dB" in sound[0].sentence
     assert "Consistent(G, projector)" in sound[0].sentence
     for residual, told in ((58.8, True), (59.0, False)):
         found = judge({}, stochastic=False, takes_seeds=False, projector_residual_psnr=residual)
@@ -247,7 +256,7 @@ def test_what_is_lost_in_eight_bits_is_told() -> None:
     found = judge(figures, stochastic=False, takes_seeds=False)
     assert [(verdict.name, verdict.level) for verdict in found] == [("inconsistent after rounding", "note")]
     assert "(infinite)" in found[0].sentence
-    assert "(30.0 dB)" in found[0].sentence
+    assert "(30.00 dB)" in found[0].sentence
 
 
 def own_noise() -> Callable[[Tensor], Tensor]:
@@ -288,9 +297,15 @@ def test_attacks_that_were_none_are_understood(G: Any) -> None:
 
 
 def test_one_doubt_is_told_once() -> None:
-    sentence = "G is not the same function in two calls: its output changed by {} of its norm"
-    concerns = tuple(sentence.format(share) for share in (0.1, 0.2))
-    assert names(judge({}, stochastic=False, takes_seeds=False, concerns=concerns)) == ["irreproducible"]
+    concerns = tuple(Concern(f"its output changed by {share}", "irreproducible") for share in (0.1, 0.2))
+    (found,) = judge({}, stochastic=False, takes_seeds=False, concerns=concerns)
+    assert (found.name, found.level) == ("irreproducible", "bad")
+    assert concerns[0] in found.sentence
+
+
+def test_a_doubt_is_known_by_its_code_and_not_by_its_words() -> None:
+    said = Concern("G is not the same function in two calls", "quality left out")
+    assert judge({}, stochastic=False, takes_seeds=False, concerns=(said,)) == ()
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
@@ -308,7 +323,7 @@ def test_the_table_has_every_verdict_at_its_level() -> None:
     table = dict(re.findall(r"^\| ([a-z -]+) \| (bad|note|good) \|", verdicts.__doc__, re.MULTILINE))
     source = Path(verdicts.__file__).read_text()
     told = dict(re.findall(r'Verdict\(\s*"([a-z -]+)",\s*"(bad|note|good)"', source))
-    told |= dict.fromkeys(thresholds.DOUBTS.values(), "bad")
+    told |= dict.fromkeys(DOUBTS, "bad")
     assert len(table) > 15
     assert table == told
 

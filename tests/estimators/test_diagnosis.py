@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import random
 from typing import Any
 
@@ -10,7 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stochrobust.estimators.diagnosis import coupled_samples, diagnose, ignores_input, ignores_seed, irreproducible
+from stochrobust import PGD, AttackWarning, sensitivity
+from stochrobust.estimators.diagnosis import (
+    Concern,
+    coupled_samples,
+    diagnose,
+    ignores_input,
+    ignores_seed,
+    irreproducible,
+)
 from stochrobust.estimators.same_seed import SameSeed
 from tests.problems import FourSeeds, SmallNet, normal_z
 
@@ -265,3 +275,29 @@ def test_noise_on_a_gpu_is_replayed_too() -> None:
     assert diagnose(*held_and_clean(SmallNet(norm=False, dropout=0.5).cuda(), y=y)) == []
     (sentence,) = diagnose(*held_and_clean(SmallNet().cuda(), y=y, z=torch.randn(12, 4).cuda()))
     assert "body.1 (BatchNorm1d)" in sentence
+
+
+def test_a_concern_is_a_sentence_that_keeps_its_code() -> None:
+    found = Concern("the attack found less", "weaker than random")
+    assert found == "the attack found less"
+    for other in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert (other, other.code) == (found, "weaker than random")
+    assert Concern("other words").code == ""
+
+
+@pytest.mark.parametrize(
+    ("G", "code"),
+    [
+        (lambda y: y - y.mean(0), "batch-dependent"),
+        (lambda y: 0 * y + 1, "input ignored"),
+        (lambda y: (8 * y).round(), "zero gradient"),
+        (lambda y: torch.cat([9 * y[:, :1].detach(), y[:, 1:]], 1), "weaker than random"),
+    ],
+)
+def test_each_doubt_has_its_code(G: Any, code: str) -> None:
+    y = torch.rand(4, 6, generator=torch.Generator().manual_seed(1))
+    attack, keys = PGD(steps=10, step=1.0, keep="last"), torch.Generator().manual_seed(2)
+    with pytest.warns(AttackWarning):
+        concerns = sensitivity(G, y, 0.5, attack=attack, generator=keys).concerns
+    assert code in [concern.code for concern in concerns]
+    assert all(isinstance(concern, str) for concern in concerns)

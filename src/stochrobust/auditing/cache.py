@@ -1,4 +1,4 @@
-"""Numbers of batches on disk: a file each, whole or not at all, under a name that tells what it was measured of."""
+"""Numbers of batches on disk: a file each, whole or not at all, under a name that says what it was measured of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,12 @@ from torch import Tensor
 
 from stochrobust._files import read_checked, write_checked
 from stochrobust.auditing.findings import Example
-from stochrobust.auditing.measure import Pictures
+from stochrobust.auditing.measure import Measured
+from stochrobust.auditing.pictures import Pictures
+from stochrobust.estimators.diagnosis import Concern
 
 # The kind of a checked file whose body is a line of JSON, the digest of its key among it, and the tensors' bytes.
-_MAGIC = b"stochrobust audit 2"
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """What was measured of a batch: numbers per input on the CPU, doubts, and pictures."""
-
-    numbers: dict[str, Tensor]
-    concerns: tuple[str, ...] = ()
-    pictures: Pictures = field(default_factory=Pictures)
+_MAGIC = b"stochrobust audit 3"
 
 
 class Store:
@@ -75,7 +68,8 @@ def _write(path: Path, key: str, measured: Measured) -> None:
     }
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     shapes = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]
-    header = {"key": key, "arrays": shapes, "concerns": measured.concerns, "examples": examples}
+    concerns = [[concern, concern.code] for concern in measured.concerns]
+    header = {"key": key, "arrays": shapes, "concerns": concerns, "examples": examples}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_checked(path, _MAGIC, [json.dumps(header).encode() + b"\n", *(array.tobytes() for array in arrays.values())])
 
@@ -104,9 +98,8 @@ def _unpack(header: dict[str, Any], content: bytes) -> Measured:
     examples = header["examples"]
     first = tuple(_unpacked(fixed, f"first {i}", tensors) for i, fixed in enumerate(examples["first"]))
     moved = [_unpacked(fixed, f"moved {i}", tensors) for i, fixed in enumerate(examples["moved"])]
-    return Measured(
-        tensors, tuple(header["concerns"]), Pictures(first, tuple(zip(examples["changes"], moved, strict=True)))
-    )
+    concerns = tuple(Concern(*parts) for parts in header["concerns"])
+    return Measured(tensors, concerns, Pictures(first, tuple(zip(examples["changes"], moved, strict=True))))
 
 
 def _packed(example: Example, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is judged in an audit, and what the rules ask of it."""
+"""What is judged in an audit: which of its numbers are large, and which small."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Literal
 
 from stochrobust.auditing.findings import AuditNumber
 from stochrobust.auditing.thresholds import (
-    ATTACK_DOUBTS,
-    DOUBTS,
     LARGE_AMPLIFICATION,
     LARGE_CHANGE,
     LOW_RECALL,
@@ -18,15 +16,24 @@ from stochrobust.auditing.thresholds import (
     WEAK_BY,
 )
 
+DOUBTS = ("batch-dependent", "irreproducible", "input ignored")
+"""Codes of what the library says of a G whose numbers mean nothing; each is the name of the verdict."""
+ATTACK_DOUBTS = ("zero gradient", "weaker than random")
+"""And of an attack that was none."""
+
 
 @dataclass(frozen=True)
 class Case:
-    """What is judged, and what the rules ask of it; None where it is not known."""
+    """What is judged, and what the rules ask of it; None where it is not known.
+
+    Attributes:
+        concerns: the library's doubts by their codes.
+    """
 
     numbers: dict[str, AuditNumber]
     stochastic: bool
     takes_seeds: bool
-    concerns: tuple[str, ...]
+    concerns: dict[str, str]
     projector_residual_psnr: float | None
 
     def value(self, name: str) -> float | None:
@@ -71,7 +78,7 @@ class Case:
     @property
     def meaningless(self) -> bool:
         """Whether G is no function of one input and one seed that looks at its input."""
-        return any(doubt in concern for concern in self.concerns for doubt in DOUBTS)
+        return bool(self.concerns.keys() & set(DOUBTS))
 
     @property
     def weak_attack(self) -> bool:
@@ -79,7 +86,7 @@ class Case:
         strong = self.value("robustness_strong")
         others = ("robustness_random", "robustness_paper")
         beaten = strong is not None and any(self.is_below(name, strong - WEAK_BY) for name in others)
-        return beaten or any(doubt in concern for concern in self.concerns for doubt in ATTACK_DOUBTS)
+        return beaten or bool(self.concerns.keys() & set(ATTACK_DOUBTS))
 
     @property
     def settled(self) -> bool:
@@ -92,13 +99,3 @@ class Case:
     def _at(self, end: Literal["low", "high"]) -> Case:
         numbers = {name: replace(number, estimate=getattr(number, end)) for name, number in self.numbers.items()}
         return replace(self, numbers=numbers)
-
-
-def decibels(value: float | None) -> str:
-    """Such as ``31.6 dB``."""
-    return "not measured" if value is None else "infinite" if math.isinf(value) else f"{value:.1f} dB"
-
-
-def times(value: float | None) -> str:
-    """Such as ``1.6 times``."""
-    return f"{value or 0.0:.2g} times"

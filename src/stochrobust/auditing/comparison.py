@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from stochrobust.auditing.findings import AuditNumber
-from stochrobust.auditing.numbers import NUMBERS
+from stochrobust.auditing.numbers import NUMBERS, number, percent, quantity
 from stochrobust.auditing.report import AuditReport
 from stochrobust.auditing.tables import in_one_line, json_ready
 from stochrobust.metrics.intervals import interval_of_mean
@@ -77,7 +77,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """A table of the differences, and a sentence for each."""
-        share = f"{self.level:.0%}"
+        share = percent(self.level)
         head = f"| number | {in_one_line(self.a)} (a) | {in_one_line(self.b)} (b) | b - a | {share} interval | b is |"
         rows = [head, "|---|---:|---:|---:|---:|---|", *map(_row, self.differences)]
         found = [f"- {difference.sentence}" for difference in self.differences]
@@ -188,7 +188,7 @@ def _paired(a: tuple[float, ...], b: tuple[float, ...], level: float) -> tuple[f
 
 def _unpaired(a: AuditNumber, b: AuditNumber) -> tuple[float, float, float, int, int, bool]:
     """The same of two numbers with intervals, taken as independent."""
-    estimate, halves = b.estimate - a.estimate, [(number.high - number.low) / 2 for number in (a, b)]
+    estimate, halves = b.estimate - a.estimate, [(value.high - value.low) / 2 for value in (a, b)]
     reach = math.hypot(*halves) if all(half > 0 for half in halves) else math.inf
     left_out = max(a.n_infinite, b.n_infinite)
     return estimate, estimate - reach, estimate + reach, min(a.n, b.n), left_out, False
@@ -207,16 +207,23 @@ def _sentence(
     name: str, a: float, b: float, difference: float, low: float, high: float, n: int, n_infinite: int,
     paired: bool, outcome: Outcome, level: float,
 ) -> str:  # fmt: skip
-    unit = f" {NUMBERS[name].unit}".rstrip()
+    unit = NUMBERS[name].unit
     kind = f"{n} pairs" if paired else "not paired"
     left_out = f", {n_infinite} left out as infinite" if n_infinite else ""
     title = _title(name)
     if not math.isfinite(difference):
-        return f"{title}: cannot tell, {_figure(a)}{unit} against {_figure(b)}{unit} ({kind}{left_out})."
-    interval = f"{level:.0%} interval {_figure(low)} to {_figure(high)}; {kind}{left_out}"
+        return f"{title}: cannot tell, {quantity(a, unit)} against {quantity(b, unit)} ({kind}{left_out})."
     if outcome == "cannot tell":
-        return f"{title}: cannot tell, b - a is {_figure(difference)}{unit} ({interval})."
-    return f"{title}: b is {outcome} by {_figure(abs(difference))}{unit} ({interval})."
+        interval = f"{percent(level)} interval {number(low)} to {number(high)}; {kind}{left_out}"
+        return f"{title}: cannot tell, b - a is {_by(difference, unit)} ({interval})."
+    low, high = sorted((abs(low), abs(high)))  # both ends have the sign of the difference
+    interval = f"{percent(level)} interval {number(low)} to {number(high)}; {kind}{left_out}"
+    return f"{title}: b is {outcome} by {_by(abs(difference), unit)} ({interval})."
+
+
+def _by(difference: float, unit: str) -> str:
+    """A difference to three digits, of decibels too, which may differ by less than their last decimal."""
+    return f"{number(difference)} {unit}".rstrip()
 
 
 def _title(name: str) -> str:
@@ -225,14 +232,9 @@ def _title(name: str) -> str:
 
 def _row(difference: Difference) -> str:
     name = difference.name
-    unit = f" ({NUMBERS[name].unit})" if NUMBERS[name].unit else ""
+    unit = NUMBERS[name].unit
     kind = "" if difference.paired else ", not paired"
-    figures = (_figure(value) for value in (difference.a, difference.b, difference.estimate))
-    interval = f"{_figure(difference.low)} to {_figure(difference.high)}{kind}"
-    return f"| {_title(name)}{unit} | {' | '.join(figures)} | {interval} | {difference.outcome} |"
-
-
-def _figure(value: float) -> str:
-    if math.isfinite(value):
-        return f"{value:.3g}"
-    return "none" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    values = [number(difference.a, unit), number(difference.b, unit), number(difference.estimate)]
+    interval = f"{number(difference.low)} to {number(difference.high)}{kind}"
+    title = f"{_title(name)} ({unit})" if unit else _title(name)
+    return f"| {title} | {' | '.join(values)} | {interval} | {difference.outcome} |"

@@ -1,4 +1,4 @@
-"""The data of an audit: read once, batch by batch, checked, and told by their pixels."""
+"""The data of an audit: read once, batch by batch, checked, and identified by a pixel hash."""
 
 from __future__ import annotations
 

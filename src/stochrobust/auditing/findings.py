@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from stochrobust.estimators.diagnosis import Concern
+
 Level = Literal["good", "note", "bad"]
 
 
@@ -103,7 +105,7 @@ class Findings:
             share of what it ended with; mean over inputs.
         ranks: share of pixels whose source has 0, 1, ..., S of the S outputs below it; empty if deterministic.
         verdicts: in order of weight.
-        concerns: the library's doubts about single numbers, in sentences.
+        concerns: the library's doubts about single numbers: sentences, each with a ``code``.
         protocol: all that the numbers depend on, JSON-ready.
         examples: pictures of the first inputs; not part of the JSON.
         worst: pictures of the inputs that the strong attack moved most; not part of the JSON.
@@ -118,7 +120,7 @@ class Findings:
     trace: tuple[float, ...]
     ranks: tuple[float, ...]
     verdicts: tuple[Verdict, ...]
-    concerns: tuple[str, ...]
+    concerns: tuple[Concern, ...]
     protocol: dict[str, Any]
     examples: tuple[Example, ...] = field(default=(), repr=False)
     worst: tuple[Example, ...] = field(default=(), repr=False)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from stochrobust.auditing.findings import AuditNumber
 from stochrobust.auditing.settings import AuditSettings
+from stochrobust.estimators.diagnosis import Concern
 from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.frechet import frechet_distance
@@ -33,7 +34,7 @@ def feature_rows(images: Tensor, extractor: FeatureExtractor, batch_size: int) -
 
 def quality(
     real: Tensor, generated: Tensor, features: Protocol, settings: AuditSettings
-) -> tuple[dict[str, AuditNumber], str | None]:
+) -> tuple[dict[str, AuditNumber], Concern | None]:
     """Frechet distance, precision, recall, density and coverage, each with an interval.
 
     Args:
@@ -42,13 +43,14 @@ def quality(
         settings: ``k``, ``n_splits``, ``level`` and ``seed``.
 
     Returns:
-        The numbers; or none, and a sentence that says why.
+        The numbers; or none, and the concern that says why.
     """
     least = max(4, 2 * (settings.k + 1))
     if min(len(real), len(generated)) < least:
-        return {}, (
+        return {}, Concern(
             f"quality was left out: halves of {len(generated)} outputs and {len(real)} real images have no "
-            f"{settings.k} neighbours; give at least {least} of each, or a smaller k"
+            f"{settings.k} neighbours; give at least {least} of each, or a smaller k",
+            "quality left out",
         )
 
     def statistic(*, real: Features, generated: Features) -> tuple[float, ...]:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from stochrobust._arguments import check_count, check_real, describe
 from stochrobust._files import Digest
-from stochrobust.auditing.cache import Measured, Store
+from stochrobust.auditing.cache import Store
 from stochrobust.auditing.data import AT_ONCE, AuditData, Batch, is_whole, read, read_images
-from stochrobust.auditing.measure import ATTACKS, measure_attacks, measure_examples, measure_outputs
+from stochrobust.auditing.measure import ATTACKS, Measured, kept, measure
 from stochrobust.auditing.plan import Plan
 from stochrobust.auditing.quality import pixel_features
 from stochrobust.auditing.report import AuditReport
@@ -65,7 +65,7 @@ def audit(
         extractor: of the features that quality is measured on; None: the pixels themselves, which do for small images
             only. Grey images are given to one of three channels as three equal ones.
         sample_z: ``sample_z(y, generator) -> z``, where G has no such method.
-        module: the module to leave as it was and to tell by its weights, where G is a closure over it.
+        module: the module to leave as it was, and identified by its weights, where G is a closure over it.
         title: of the report; by default the name of G.
         settings: how much is measured.
         cache: a folder for the numbers of every batch, by which an audit that was broken off goes on; they are taken
@@ -107,21 +107,11 @@ def audit(
         plan = replace(plan, stochastic=plan.is_stochastic(first))
         totals, identity = Totals(plan, first), plan.identity(first) if cache is not None else {}
         for batch in _shown(itertools.chain([first], batches), progress, data, plan.max_batch):
-            totals.add(batch, store.recall(identity | _key(batch, real), lambda: _measured(plan, batch, real)))  # noqa: B023 (called at once)
+            key = identity | _key(batch, real)
+            found = store.recall(key, lambda: measure(plan, batch, real_features=real is None))  # noqa: B023 (called at once)
+            totals.add(batch, found)
         reals = None if real is None else _features_of(real, plan, store, identity, rows, device)
         return totals.report(title or _name_of(G), reals)
-
-
-def _measured(plan: Plan, batch: Batch, real: object) -> Measured:
-    """All that a batch is asked for, on the CPU."""
-    numbers = measure_outputs(plan, batch, real_features=real is None)
-    n_attacked = min(len(batch), max(0, plan.settings.n_attacked - batch.first))
-    attacked = measure_attacks(plan, batch.part(0, n_attacked)) if n_attacked else None
-    pictures = measure_examples(plan, batch, attacked)
-    if attacked is not None:
-        numbers |= attacked.numbers
-    concerns = () if attacked is None else attacked.concerns
-    return Measured({name: _kept(values) for name, values in numbers.items()}, concerns, pictures)
 
 
 def _features_of(
@@ -139,7 +129,7 @@ def _features_of(
         digest.update(batch)
         measured = store.recall(
             {"real": Digest.of(batch)} | of_extractor,
-            lambda: Measured({"real": _kept(_moved_features(batch, plan, device))}),  # noqa: B023 (called at once)
+            lambda: Measured({"real": kept(_moved_features(batch, plan, device))}),  # noqa: B023 (called at once)
         )
         parts.append(measured.numbers["real"])
     return RealFeatures(torch.cat(parts), digest.hex())
@@ -150,15 +140,9 @@ def _moved_features(images: Tensor, plan: Plan, device: torch.device | None) -> 
 
 
 def _key(batch: Batch, real: object) -> dict[str, Any]:
-    """What tells a batch from others, and what is asked of it besides the plan."""
+    """What identifies a batch, and what is asked of it besides the plan."""
     pixels, attacks = Digest.of(batch.y) + Digest.of(batch.x), {name: repr(attack) for name, attack in ATTACKS.items()}
     return {"first": batch.first, "pixels": pixels, "attacks": attacks, "real": real is None}
-
-
-def _kept(values: Tensor) -> Tensor:
-    """On the CPU, in a dtype that numpy has too."""
-    values = values.detach().cpu()
-    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _check(G: object, title: object, settings: object, projector: object, progress: object) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 
 from stochrobust._arguments import describe
 from stochrobust.auditing.findings import AuditNumber, Curve, Level, Verdict
+from stochrobust.estimators.diagnosis import Concern
 
 FORMAT = "stochrobust audit 1"
 NOT_FINITE = ("inf", "-inf", "nan")
@@ -45,7 +46,30 @@ def from_json(text: str) -> dict[str, Any]:
         raise ValueError(
             "text must be what AuditReport.to_json wrote, got one that was changed since: another checksum"
         )
-    return {name: read(name, _field(name, content)) for name, read in READERS.items()}
+    found = {name: read(name, _field(name, content)) for name, read in READERS.items()}
+    return found | {"concerns": _with_codes(found["concerns"], content)}
+
+
+# How the sentences of 0.1.0, which stored no codes, can be recognised.
+OF_0_1_0 = {
+    "G's output for one sample depends on": "batch-dependent",
+    "G is not the same function": "irreproducible",
+    "G's output is exactly the same": "input ignored",
+    "all ": "seed ignored",
+    "the gradient of G": "zero gradient",
+    "the attack found less": "weaker than random",
+    "quality was left out": "quality left out",
+}
+
+
+def _with_codes(sentences: tuple[str, ...], content: dict[str, Any]) -> tuple[Concern, ...]:
+    if "codes" in content:
+        codes = _tuple(_string)("codes", content["codes"])
+    else:
+        codes = tuple(next((OF_0_1_0[start] for start in OF_0_1_0 if s.startswith(start)), "") for s in sentences)
+    if len(codes) != len(sentences):
+        _refuse("codes", "one of each concern", content["codes"])
+    return tuple(map(Concern, sentences, codes))
 
 
 def _refuse(where: str, expected: str, got: object) -> NoReturn:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from stochrobust.auditing.findings import AuditNumber, Findings
-from stochrobust.auditing.numbers import GROUPS, NumberInfo
+from stochrobust.auditing.numbers import GROUPS, NumberInfo, interval, number, quantity
 from stochrobust.auditing.saved import FORMAT, checksum
 
 WORDS = {"good": "good", "note": "note", "bad": "BAD"}
@@ -29,6 +29,7 @@ def to_json(findings: Findings) -> str:
         "ranks": findings.ranks,
         "verdicts": [asdict(verdict) for verdict in findings.verdicts],
         "concerns": findings.concerns,
+        "codes": [concern.code for concern in findings.concerns],
         "protocol": findings.protocol,
     }
     ready = json_ready(content)
@@ -46,12 +47,11 @@ def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
     parts.append("\n".join(f"- **{v.name}** ({WORDS[v.level]}): {v.sentence}" for v in findings.verdicts))
     for group, infos in GROUPS.items():
         present = [(info, findings.numbers[name]) for name, info in infos.items() if name in findings.numbers]
-        rows = [[info.title, *_cells(info, number), _about(info)] for info, number in present]
+        rows = [[info.title, *_cells(info.unit, value), _about(info)] for info, value in present]
         parts.append(_section(group, ["", "value", "interval", "inputs", ""], rows))
-    decibels = NumberInfo("", "dB", "", "")
     curve = findings.curve
     rows = [
-        [f"{eps:.4g}", f"{psnr:.2f} dB", *_cells(decibels, attacked)[:2], _cells(decibels, random)[0]]
+        [number(eps), quantity(psnr, "dB"), *_cells("dB", attacked)[:2], _cells("dB", random)[0]]
         for eps, psnr, attacked, random in zip(curve.eps, curve.ai_psnr, curve.attacked, curve.random, strict=True)
     ]
     header = ["eps", "AI-PSNR", "robustness", "interval", "random direction"]
@@ -71,16 +71,10 @@ def _section(title: str, header: list[str], rows: list[list[str]]) -> str:
     return f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(info: NumberInfo, number: AuditNumber) -> list[str]:
+def _cells(unit: str, value: AuditNumber) -> list[str]:
     """Value, interval, and how many inputs."""
-    unit = f" {info.unit}" * bool(info.unit)
-    interval = f"{_short(number.low, info)} to {_short(number.high, info)}" if number.low < number.high else ""
-    infinite = f" ({number.n_infinite} infinite)" * bool(number.n_infinite)
-    return [_short(number.estimate, info) + unit, interval, f"{number.n}{infinite}"]
-
-
-def _short(value: float, info: NumberInfo) -> str:
-    return f"{value:.2f}" if info.unit == "dB" else f"{value:.3g}"
+    infinite = f" ({value.n_infinite} infinite)" * bool(value.n_infinite)
+    return [quantity(value.estimate, unit), interval(value, unit), f"{value.n}{infinite}"]
 
 
 def _about(info: NumberInfo) -> str:

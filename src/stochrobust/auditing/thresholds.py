@@ -15,10 +15,10 @@ LARGE_CHANGE = 0.5
 """Half. Two draws of the posterior differ by as much as one draw errs: an output that an unseen change moves by half of
 its error hangs on that change. The demo's robust GANs have 0.26 and 0.35, its erratic ones 2.0."""
 SMALL_SPREAD = 1 / 3
-"""Samples of the posterior have 1, however ill-posed the problem; at 1/3 nine tenths of their variance lack. The demo's
-robust stochastic GAN has 0.96, its erratic one 0.04."""
+"""Samples of the posterior have 1, however ill-posed the problem; at 1/3 nine tenths of their variance are missing. The
+demo's robust stochastic GAN has 0.96, its erratic one 0.04."""
 UNDERDISPERSED, OVERDISPERSED = 0.8, 1.25
-"""At 0.8 a third of the posterior's variance lacks; at 1.25 there is half too much."""
+"""At 0.8 a third of the posterior's variance is missing; at 1.25 there is half too much."""
 LOW_RECALL = 0.5
 """Half. Real images of another draw have 0.9 and more; the demo's robust deterministic GAN has 0.02 and its other three
 0.7 to 0.9; the exact mean of a posterior that leaves three tenths of the variance open has 0.4 (a test)."""
@@ -26,12 +26,3 @@ VISIBLE_PSNR = 20.0
 """Noise of a tenth of the range, which anybody sees. The paper's attacks have 33 to 35 dB."""
 WEAK_BY = 1.0
 """dB by which something else must beat the strong attack: more than new seeds change (under 0.3 on 64 inputs)."""
-
-DOUBTS = {
-    "depends on the other samples of the batch": "batch-dependent",
-    "is not the same function in two calls": "irreproducible",
-    "is exactly the same at y and at y + delta": "input ignored",
-}
-"""What the library says of a G whose numbers mean nothing, and the name of the verdict."""
-ATTACK_DOUBTS = ("the gradient of G with respect to y was zero", "the attack found less")
-"""And of an attack that was none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,15 +11,15 @@ import torch
 from torch import Tensor
 
 from stochrobust._files import Digest
-from stochrobust.auditing.cache import Measured
 from stochrobust.auditing.data import Batch
-from stochrobust.auditing.findings import AuditNumber, Example, Verdict
-from stochrobust.auditing.measure import ATTACKS, BALL
+from stochrobust.auditing.findings import AuditNumber, Curve, Example, Verdict
+from stochrobust.auditing.measure import ATTACKS, BALL, Measured
+from stochrobust.auditing.numbers import NUMBERS, over_inputs
 from stochrobust.auditing.plan import Plan
 from stochrobust.auditing.quality import quality
 from stochrobust.auditing.report import AuditReport
-from stochrobust.auditing.summary import audit_number, curve, mean_trace, values_per_input, without_repeats
 from stochrobust.auditing.verdicts import judge
+from stochrobust.estimators.diagnosis import Concern
 from stochrobust.robustness.decibels import psnr_from_eps
 
 CONVENTIONS = (
@@ -48,7 +49,7 @@ class Totals:
         self.plan, self.like = plan, first
         self.digests = {"x": Digest(), "y": Digest()}
         self.parts: dict[str, list[Tensor]] = {}
-        self.concerns: list[str] = []
+        self.concerns: list[Concern] = []
         self.first: list[Example] = []
         self.moved: list[tuple[float, Example]] = []
 
@@ -74,8 +75,9 @@ class Totals:
         of_inputs = {name: torch.cat(parts) for name, parts in self.parts.items()}
         real = of_inputs["real"] if reals is None else reals.features
         numbers, doubt = quality(real, of_inputs["features"], plan.extractor.protocol, plan.settings)
-        values = values_per_input(of_inputs, plan)
-        numbers |= {name: audit_number(of_number, level) for name, of_number in values.items()}
+        found = {name: info.made(of_inputs) for name, info in NUMBERS.items() if info.made is not None}
+        values = {name: of_number for name, of_number in found.items() if of_number is not None}
+        numbers |= {name: over_inputs(of_number, level) for name, of_number in values.items()}
         concerns = without_repeats([*self.concerns, *filter(None, [doubt])])
         return AuditReport(
             title=title,
@@ -83,8 +85,8 @@ class Totals:
             takes_seeds=plan.takes_seeds,
             numbers=numbers,
             per_input={name: tuple(of_number.double().tolist()) for name, of_number in values.items()},
-            curve=curve(of_inputs, plan, self.like.y[0].numel()),
-            trace=mean_trace(of_inputs["trace"]),
+            curve=_curve(of_inputs, plan, self.like.y[0].numel()),
+            trace=_mean_trace(of_inputs["trace"]),
             ranks=tuple(of_inputs["ranks"].double().mean(0).tolist()) if plan.stochastic else (),
             verdicts=self._verdicts(numbers, of_inputs, concerns),
             concerns=concerns,
@@ -94,7 +96,7 @@ class Totals:
         )
 
     def _verdicts(
-        self, numbers: dict[str, AuditNumber], of_inputs: dict[str, Tensor], concerns: tuple[str, ...]
+        self, numbers: dict[str, AuditNumber], of_inputs: dict[str, Tensor], concerns: tuple[Concern, ...]
     ) -> tuple[Verdict, ...]:
         alone = of_inputs.get("projector")
         return judge(
@@ -141,3 +143,29 @@ class Totals:
             },
             "device": str(like.y.device),
         }
+
+
+def _curve(of_inputs: dict[str, Tensor], plan: Plan, n_elements: int) -> Curve:
+    """Robustness over the size of the attack; ``n_elements`` are those of one y."""
+    radii, level = plan.settings.all_radii, plan.settings.level
+    eps = tuple(radius * plan.eps for radius in radii)
+    return Curve(
+        eps=eps,
+        ai_psnr=tuple(psnr_from_eps(length, n_elements) for length in eps),
+        attacked=tuple(over_inputs(of_inputs[f"robustness_strong {radius}"], level) for radius in radii),
+        random=tuple(over_inputs(of_inputs[f"robustness_random {radius}"], level) for radius in radii),
+    )
+
+
+def _mean_trace(traces: Tensor) -> tuple[float, ...]:
+    """The mean of (n, steps + 1) shares over inputs where the attack found something; empty if it never did."""
+    found = traces[traces.isfinite().all(1)]
+    return tuple(found.double().mean(0).tolist()) if len(found) else ()
+
+
+def without_repeats(concerns: Iterable[Concern]) -> tuple[Concern, ...]:
+    """The first concern of each code."""
+    kinds: dict[str, Concern] = {}
+    for concern in concerns:
+        kinds.setdefault(concern.code or concern, concern)
+    return tuple(kinds.values())

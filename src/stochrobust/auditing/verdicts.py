@@ -35,16 +35,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from stochrobust.auditing.case import Case, decibels, times
+from stochrobust.auditing.case import DOUBTS, Case
 from stochrobust.auditing.findings import AuditNumber, Level, Verdict
+from stochrobust.auditing.numbers import number, percent, quantity
 from stochrobust.auditing.thresholds import (
     CONSISTENT_PSNR,
-    DOUBTS,
     OVERDISPERSED,
     PROJECTOR_PSNR,
     UNDERDISPERSED,
     VISIBLE_PSNR,
 )
+from stochrobust.estimators.diagnosis import Concern
 
 
 def judge(
@@ -52,7 +53,7 @@ def judge(
     *,
     stochastic: bool,
     takes_seeds: bool,
-    concerns: Sequence[str] = (),
+    concerns: Sequence[Concern] = (),
     projector_residual_psnr: float | None = None,
 ) -> tuple[Verdict, ...]:
     """What the numbers say.
@@ -62,7 +63,7 @@ def judge(
             is not said.
         stochastic: whether two seeds gave different outputs.
         takes_seeds: whether G was given seeds ``z``.
-        concerns: the library's doubts, in its sentences.
+        concerns: the library's doubts.
         projector_residual_psnr: PSNR of ``D(project(x, y))`` and y, in dB, for the projector alone; None if there is
             none.
 
@@ -78,7 +79,13 @@ def judge(
 
     Source: Ohayon et al., ICML 2023, sections 4 and 6.1.2.
     """
-    case = Case(dict(numbers), stochastic, takes_seeds, tuple(concerns), projector_residual_psnr)
+    case = Case(
+        dict(numbers),
+        stochastic,
+        takes_seeds,
+        {concern.code: concern for concern in reversed(concerns)},
+        projector_residual_psnr,
+    )
     found = [verdict for rule in RULES for verdict in rule(case)]
     order: tuple[Level, ...] = ("bad", "note", "good")
     return tuple(sorted(found, key=lambda verdict: order.index(verdict.level)))
@@ -86,7 +93,7 @@ def judge(
 
 def _projector(case: Case) -> Iterator[Verdict]:
     if case.broken_projector:
-        found, expected = decibels(case.projector_residual_psnr), decibels(PROJECTOR_PSNR)
+        found, expected = _decibels(case.projector_residual_psnr), _decibels(PROJECTOR_PSNR)
         yield Verdict(
             "broken projector",
             "bad",
@@ -104,26 +111,24 @@ def _consistency(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "inconsistent",
             "bad",
-            f"The outputs do not agree with the inputs: D(x_hat) and y have a PSNR of {decibels(raw)}, and a "
-            f"consistent restoration has above {decibels(CONSISTENT_PSNR)}. The projector itself is in order: wrap the "
-            "estimator in Consistent(G, projector).",
+            f"The outputs do not agree with the inputs: D(x_hat) and y have a PSNR of {_decibels(raw)}, and a "
+            f"consistent restoration has above {_decibels(CONSISTENT_PSNR)}. The projector itself is in order: wrap "
+            "the estimator in Consistent(G, projector).",
         )
     elif rounded is not None and rounded < CONSISTENT_PSNR:
         yield Verdict(
             "inconsistent after rounding",
             "note",
-            f"The outputs agree with the inputs ({decibels(raw)}) until they are clamped to [0, 1] and rounded to 8 "
-            f"bits ({decibels(rounded)}): many pixels lie outside the range. Keep floats, or train the estimator to "
+            f"The outputs agree with the inputs ({_decibels(raw)}) until they are clamped to [0, 1] and rounded to 8 "
+            f"bits ({_decibels(rounded)}): many pixels lie outside the range. Keep floats, or train the estimator to "
             "stay inside it.",
         )
 
 
 def _doubts(case: Case) -> Iterator[Verdict]:
-    for part, name in DOUBTS.items():
-        for concern in case.concerns:
-            if part in concern:
-                yield Verdict(name, "bad", f"{concern}. The other numbers mean little until that is repaired.")
-                break
+    for code in DOUBTS:
+        if code in case.concerns:
+            yield Verdict(code, "bad", f"{case.concerns[code]}. The other numbers mean little until that is repaired.")
 
 
 def _seeds(case: Case) -> Iterator[Verdict]:
@@ -143,7 +148,7 @@ def _sensitivity(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "conditional mode collapse",
             "bad",
-            f"{_robustness(case)} The seeds of one input spread by only {times(spread)} the error. What varies in the "
+            f"{_robustness(case)} The seeds of one input spread by only {_times(spread)} the error. What varies in the "
             "outputs comes from tiny changes of y, not from z: it behaves as a deterministic estimator that looks real "
             "by being erratic. Train with robustness_loss, which makes z carry the variety.",
         )
@@ -167,7 +172,7 @@ def _sensitivity(case: Case) -> Iterator[Verdict]:
 
 def _attack(case: Case) -> Iterator[Verdict]:
     if case.weak_attack:
-        strong, paper, random = (decibels(case.value(f"robustness_{name}")) for name in ("strong", "paper", "random"))
+        strong, paper, random = (_decibels(case.value(f"robustness_{name}")) for name in ("strong", "paper", "random"))
         yield Verdict(
             "weak attack",
             "note",
@@ -176,7 +181,7 @@ def _attack(case: Case) -> Iterator[Verdict]:
             "masked or noisy. See attack_evidence.",
         )
     if case.is_below("ai_psnr_strong", VISIBLE_PSNR):
-        size = decibels(case.value("ai_psnr_strong"))
+        size = _decibels(case.value("ai_psnr_strong"))
         yield Verdict(
             "visible attack",
             "note",
@@ -187,12 +192,13 @@ def _attack(case: Case) -> Iterator[Verdict]:
 
 def _blur(case: Case) -> Iterator[Verdict]:
     if case.blurred:
+        covered = percent(case.value("recall") or 0.0)
         seeds = "its seeds hardly change them" if case.stochastic else "no seed changes them"
         yield Verdict(
             "blurred",
             "note",
             f"{_robustness(case)} It seems robust because it averages, and a blur is robust too: its outputs cover "
-            f"only {case.value('recall') or 0:.0%} of the real images (recall), and {seeds}. Right where the least "
+            f"only {covered} of the real images (recall), and {seeds}. Right where the least "
             "error is wanted; for outputs that look real as well, train for quality with seeds and robustness_loss.",
         )
 
@@ -201,7 +207,7 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
     spread = case.numbers.get("spread_error")
     if spread is None or not case.stochastic or case.collapsed:
         return
-    figures = f"The seeds of one input spread by {times(spread.estimate)} the error of their mean"
+    figures = f"The seeds of one input spread by {_times(spread.estimate)} the error of their mean"
     if spread.estimate < UNDERDISPERSED and spread.high < UNDERDISPERSED:
         advice = "x lies outside of them more often than they admit. Draw no error bars from the seeds as they are."
         yield Verdict("underdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
@@ -210,7 +216,7 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
         yield Verdict("overdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
     elif UNDERDISPERSED <= spread.estimate <= OVERDISPERSED:
         ranks = case.value("rank_deviation")
-        evenly = "" if ranks is None else f" (unevenness of the ranks of x among them: {ranks:.2g} of 1)"
+        evenly = "" if ranks is None else f" (unevenness of the ranks of x among them: {number(ranks)} of 1)"
         yield Verdict(
             "calibrated", "good", f"{figures}; samples of the posterior have 1: their spread is honest{evenly}."
         )
@@ -224,7 +230,7 @@ def _robust(case: Case) -> Iterator[Verdict]:
             "robust and diverse",
             "good",
             f"{_robustness(case)} It is not robust by blurring: the seeds of one input spread by "
-            f"{times(case.value('spread_error'))} the error.",
+            f"{_times(case.value('spread_error'))} the error.",
         )
     else:
         quality = "Read it beside the quality" if case.value("recall") is not None else "No quality was measured"
@@ -241,8 +247,16 @@ def _robustness(case: Case) -> str:
     strong, random, size = map(case.value, ("robustness_strong", "robustness_random", "ai_psnr_strong"))
     compared = {"amplification": "delta", "change_over_error": "their error"}
     compared |= {"change_over_spread": "the spread of their seeds"} if case.stochastic else {}
-    ratios = [f"{times(case.value(name))} {what}" for name, what in compared.items() if case.value(name) is not None]
-    attack = "" if size is None else f" of AI-PSNR {decibels(size)}"
-    kept = "" if strong is None else f" (robustness {decibels(strong)}; along a random direction {decibels(random)})"
+    ratios = [f"{_times(case.value(name))} {what}" for name, what in compared.items() if case.value(name) is not None]
+    attack = "" if size is None else f" of AI-PSNR {_decibels(size)}"
+    kept = "" if strong is None else f" (robustness {_decibels(strong)}; along a random direction {_decibels(random)})"
     doubt = "" if case.settled else " The intervals leave the verdict open: measure more inputs."
     return f"An attack{attack} changes the outputs by {', '.join(ratios)}{kept}.{doubt}"
+
+
+def _decibels(value: float | None) -> str:
+    return quantity(value, "dB")
+
+
+def _times(value: float | None) -> str:
+    return f"{number(value or 0.0)} times"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from stochrobust.auditing.report import AuditReport
+from stochrobust.estimators.diagnosis import Concern
 
 SHOWN = 5
 """Names in the sentence; all of them are in the protocol."""
@@ -18,6 +19,7 @@ def without(report: AuditReport, left_out: Mapping[str, str]) -> AuditReport:
     some = "; ".join(f"{name}: {reason}" for name, reason in list(left_out.items())[:SHOWN])
     more = f"; and {len(left_out) - SHOWN} more, named in the protocol" if len(left_out) > SHOWN else ""
     sentence = f"{len(left_out)} picture(s) could not be read, and were left out: {some}{more}"
+    concern = Concern(sentence, "pictures left out")
     return replace(
-        report, concerns=(*report.concerns, sentence), protocol=report.protocol | {"left_out": dict(left_out)}
+        report, concerns=(*report.concerns, concern), protocol=report.protocol | {"left_out": dict(left_out)}
     )

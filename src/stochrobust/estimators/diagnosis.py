@@ -1,5 +1,5 @@
 """What makes a measurement meaningless, found and named: noise that is not replayed, samples that depend on each other,
-inputs or seeds that G does not look at. Each check returns a sentence, or None where all is well.
+inputs or seeds that G does not look at. Each check returns a :class:`Concern`, or None where all is well.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import copy
 import math
 import sys
 import warnings
+from collections.abc import Iterable
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,28 @@ NAMED = 3
 """How many layers a sentence names."""
 
 
-def diagnose(held: SameSeed, clean: Tensor) -> list[str]:
+class Concern(str):
+    """A sentence on why a measured value may say less than it seems to, with a short code for programs.
+
+    Attributes:
+        code: "batch-dependent", "irreproducible", "input ignored", "seed ignored", "zero gradient",
+            "weaker than random", ...; empty for a sentence of unknown kind.
+
+    Example:
+        >>> found = Concern("all 8 seeds of every sample give the same output", "seed ignored")
+        >>> found.code, found.startswith("all 8 seeds")
+        ('seed ignored', True)
+    """
+
+    code: str
+
+    def __new__(cls, sentence: str, code: str = "") -> Self:
+        concern = super().__new__(cls, sentence)
+        concern.code = code
+        return concern
+
+
+def diagnose(held: SameSeed, clean: Tensor) -> list[Concern]:
     """What is wrong with G at held seeds: :func:`irreproducible`, else :func:`coupled_samples`; :func:`ignores_seed`.
 
     One more call of G, on the rows of its first call, where nothing is wrong; two where something is. The number of
@@ -31,7 +54,7 @@ def diagnose(held: SameSeed, clean: Tensor) -> list[str]:
         clean: (B * S, ...) the outputs ``held.outputs()``, finite.
 
     Returns:
-        Sentences; empty where all is well.
+        What was found; empty where all is well.
     """
     # A first sample that stays the same among other samples has also been reproduced.
     coupled = coupled_samples(held, clean)
@@ -40,7 +63,7 @@ def diagnose(held: SameSeed, clean: Tensor) -> list[str]:
     return [sentence for sentence in (hidden or coupled, ignores_seed(held, clean)) if sentence]
 
 
-def coupled_samples(held: SameSeed, clean: Tensor) -> str | None:
+def coupled_samples(held: SameSeed, clean: Tensor) -> Concern | None:
     """Whether the outputs of the first sample change when the other samples are replaced by copies of it.
 
     Shapes and noise drawn inside G stay the same, and so do all numbers of a G that treats samples independently.
@@ -58,13 +81,14 @@ def coupled_samples(held: SameSeed, clean: Tensor) -> str | None:
         change = _relative(_among_copies(held).rows(None, chunk)[:n_seeds], clean[:n_seeds])
     if change <= _tolerance(clean):
         return None
-    return (
+    return Concern(
         f"G's output for one sample depends on the other samples of the batch: it changed by {change:.2g} of its norm "
-        f"when they were replaced. Likely cause: {_couplers(held)}"
+        f"when they were replaced. Likely cause: {_couplers(held)}",
+        "batch-dependent",
     )
 
 
-def irreproducible(held: SameSeed, clean: Tensor) -> str | None:
+def irreproducible(held: SameSeed, clean: Tensor) -> Concern | None:
     """Whether a second call at held seeds gives other outputs than the first; tolerance as in :func:`coupled_samples`.
 
     torch's global generators are replayed (dropout, ``torch.randn``); G's own generators, numpy's and Python's are not.
@@ -77,14 +101,15 @@ def irreproducible(held: SameSeed, clean: Tensor) -> str | None:
         change = _relative(held.rows(None, chunk), clean[chunk])
     if change <= _tolerance(clean):
         return None
-    return (
+    return Concern(
         f"G is not the same function in two calls: its output changed by {change:.2g} of its norm at the same input "
         "and seed. It keeps state, or draws noise that is not replayed (its own torch.Generator, numpy's, Python's): "
-        "draw from torch's global generator, or take the noise as z"
+        "draw from torch's global generator, or take the noise as z",
+        "irreproducible",
     )
 
 
-def ignores_input(random_value: Tensor, eps: Tensor) -> str | None:
+def ignores_input(random_value: Tensor, eps: Tensor) -> Concern | None:
     """Whether the output changes for no sample when y moves by a random delta of full length.
 
     Args:
@@ -93,13 +118,14 @@ def ignores_input(random_value: Tensor, eps: Tensor) -> str | None:
     """
     if not bool((eps > 0).any()) or bool((random_value[eps > 0] != 0).any()):
         return None
-    return (
+    return Concern(
         "G's output is exactly the same at y and at y + delta: G ignores its input, or delta is lost when it is "
-        "rounded to y's dtype or quantised inside G"
+        "rounded to y's dtype or quantised inside G",
+        "input ignored",
     )
 
 
-def ignores_seed(held: SameSeed, clean: Tensor) -> str | None:
+def ignores_seed(held: SameSeed, clean: Tensor) -> Concern | None:
     """Whether all seeds of every sample give the same output, up to 1e-5 of its norm (2e-14 in float64).
 
     Args:
@@ -111,8 +137,9 @@ def ignores_seed(held: SameSeed, clean: Tensor) -> str | None:
     if _relative(outputs, outputs[:, :1].expand_as(outputs)) > 100 * torch.finfo(outputs.dtype).eps:
         return None
     cause = "G draws no noise" if held.z is None else "G ignores z, or the seeds given are the same"
-    return (
-        f"all {held.n_seeds} seeds of every sample give the same output: {cause}; n_seeds=1 measures the same for less"
+    return Concern(
+        f"all {held.n_seeds} seeds of every sample give the same output: {cause}; n_seeds=1 measures the same for less",
+        "seed ignored",
     )
 
 
@@ -192,8 +219,8 @@ def concerns_about(
     random_value: Tensor,
     stalled: Tensor,
     random_change: Tensor | None = None,
-) -> tuple[str, ...]:
-    """Why a measured value may say less than it seems to, in sentences.
+) -> tuple[Concern, ...]:
+    """Why a measured value may say less than it seems to.
 
     ``random_change`` is the change of the outputs along the random direction, where ``random_value`` is another number.
     """
@@ -201,19 +228,21 @@ def concerns_about(
     found = [*diagnose(held, clean), blind]
     n_stalled = int(stalled.sum())
     if n_stalled and blind is None:
-        found.append(
+        sentence = (
             f"the gradient of G with respect to y was zero at every step for {n_stalled} of {len(eps)} samples: "
             "nothing was searched there, and a small value is no sign of robustness (a saturated or rounded output?)"
         )
+        found.append(Concern(sentence, "zero gradient"))
     if float(value.sum()) < NEARLY_RANDOM * float(random_value.sum()):
-        found.append(
+        sentence = (
             f"the attack found less ({float(value.mean()):.3g} on average) than one random direction did "
             f"({float(random_value.mean()):.3g}): take more steps, more seeds, or see attack_evidence"
         )
-    return tuple(sentence for sentence in found if sentence is not None)
+        found.append(Concern(sentence, "weaker than random"))
+    return tuple(concern for concern in found if concern is not None)
 
 
-def warn(concerns: tuple[str, ...]) -> None:
+def warn(concerns: Iterable[str]) -> None:
     """Each sentence as a warning, of the line that called the library."""
     outside = 2
     while sys._getframe(outside - 1).f_globals.get("__name__", "").startswith("stochrobust."):

@@ -15,7 +15,7 @@ from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator
-from stochrobust.estimators.diagnosis import concerns_about, warn
+from stochrobust.estimators.diagnosis import Concern, concerns_about, warn
 from stochrobust.estimators.left_as_found import autograd_possible
 from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import Randomness, SampleZ
@@ -69,7 +69,7 @@ class W2Sensitivity:
     held_out: bool
     stalled: Tensor
     n_seeds: int
-    concerns: tuple[str, ...] = ()
+    concerns: tuple[Concern, ...] = ()
 
 
 def w2_sensitivity(

@@ -18,7 +18,7 @@ from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator, NormStatistics
-from stochrobust.estimators.diagnosis import concerns_about, warn
+from stochrobust.estimators.diagnosis import Concern, concerns_about, warn
 from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
 from stochrobust.estimators.same_seed import SameSeed, check_delta
 from stochrobust.estimators.seeds import Randomness, SampleZ
@@ -65,7 +65,7 @@ class Sensitivity:
     stalled: Tensor
     gain: Tensor
     spread: Tensor
-    concerns: tuple[str, ...] = ()
+    concerns: tuple[Concern, ...] = ()
 
     @property
     def agreement(self) -> Tensor:

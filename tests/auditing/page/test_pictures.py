@@ -94,7 +94,7 @@ def test_spreads_share_one_scale() -> None:
 def test_an_attacked_example_shows_what_the_perturbation_does() -> None:
     found = synthetic.example(3, attacked=True)
     (plate,), top = gallery.worst_plates([found])
-    assert plate.note == "robustness 6.5\xa0dB"
+    assert plate.note == "robustness 6.50 dB"
     assert [[p.caption for p in row] for row in plate.rows] == [
         ["input y", plate.rows[0][1].caption, "y + δ"],
         ["at y, seed 1", "at y + δ", "difference"],

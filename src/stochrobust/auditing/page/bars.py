@@ -9,13 +9,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from stochrobust.auditing.findings import AuditNumber
-from stochrobust.auditing.numbers import NUMBERS
-from stochrobust.auditing.page.numerals import has_interval, number
+from stochrobust.auditing.numbers import NUMBERS, has_interval, number
 from stochrobust.auditing.page.svg import element, round_step
-
-SHARES = frozenset({"precision", "recall", "coverage", "rank_deviation"})
-# Where 1 means "as much as": as dense as the real images, a spread as large as the error, a change as large as delta.
-ONE_IS_EVEN = frozenset({"density", "spread_error", "amplification", "change_over_spread", "change_over_error"})
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ def spans(numbers: Mapping[str, AuditNumber]) -> dict[str, Span]:
     """The scale of each number of one table: decibels share one, shares from 0 to 1 too, any other has its own."""
     families: dict[str, list[str]] = {}
     for name in numbers:
-        family = "shares" if name in SHARES else NUMBERS[name].unit or name
+        family = "shares" if NUMBERS[name].scale == "share" else NUMBERS[name].unit or name
         families.setdefault(family, []).append(name)
     return {name: _span(numbers, names) for names in families.values() for name in names}
 
@@ -42,7 +37,7 @@ def spans(numbers: Mapping[str, AuditNumber]) -> dict[str, Span]:
 def _span(numbers: Mapping[str, AuditNumber], names: list[str]) -> Span:
     ends = [end for name in names for value in [numbers[name]] for end in (value.low, value.high, value.estimate)]
     finite = [end for end in ends if math.isfinite(end)]
-    if any(name in SHARES or name in ONE_IS_EVEN for name in names):
+    if any(NUMBERS[name].scale for name in names):
         finite.append(1.0)
     low, high = min([0.0, *finite]), max([0.0, *finite])
     if high == low:
@@ -56,7 +51,7 @@ def bar(name: str, value: AuditNumber, span: Span) -> Markup:
     unit = NUMBERS[name].unit
     middle = "9"
     parts = [element("line", class_="track", x1="0%", x2="100%", y1=middle, y2=middle)]
-    if name in ONE_IS_EVEN:
+    if NUMBERS[name].scale == "ratio":
         one = f"{span.percent(1.0):.1f}%"
         parts.append(element("line", class_="even", x1=one, x2=one, y1="2", y2="16"))
     if has_interval(value):

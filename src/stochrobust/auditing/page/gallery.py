@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stochrobust.auditing.findings import Example
+from stochrobust.auditing.numbers import number, quantity
 from stochrobust.auditing.page import pictures as png
-from stochrobust.auditing.page.numerals import number, quantity
 
 N_SAMPLES = 6  # outputs shown of one input
 N_SEEDS = 2  # seeds shown of one attacked input

@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from stochrobust import __version__
 from stochrobust.auditing.findings import AuditNumber, Findings
-from stochrobust.auditing.numbers import GROUPS, NUMBERS, NumberInfo
-from stochrobust.auditing.page import bars, gallery, numerals, plots
+from stochrobust.auditing.numbers import GROUPS, NUMBERS, NumberInfo, counted, interval, number, quantity
+from stochrobust.auditing.page import bars, gallery, plots
 from stochrobust.auditing.page import pictures as png
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def render(report: Findings) -> str:
     It follows the reader's light or dark scheme, fits a phone and prints. Equal reports give equal pages.
 
     Args:
-        report: what :func:`stochrobust.audit` found; numbers and pictures that it lacks are left out of the page.
+        report: what :func:`stochrobust.audit` found; missing numbers and pictures are left out of the page.
 
     Returns:
         The page, to be written as UTF-8.
@@ -57,9 +57,9 @@ def render(report: Findings) -> str:
         tables=[Table(group, list(lines(infos, report.numbers))) for group, infos in GROUPS.items()],
         plots=_plots(report),
         samples=samples,
-        top_spread=numerals.number(top_spread),
+        top_spread=number(top_spread),
         worst=worst,
-        top_change=numerals.number(top_change),
+        top_change=number(top_change),
         heat_scale=png.heat_scale(),
         protocol=list(entries(report.protocol)),
         reduced_to=png.LARGEST_SIDE if _any_reduced(report) else None,
@@ -92,7 +92,7 @@ def summary(report: Findings) -> str:
     else:
         kind = "A deterministic estimator"
     n = max((value.n for value in report.numbers.values()), default=0)
-    audited = f", audited on {numerals.counted(n, 'input')}" if n else ""
+    audited = f", audited on {counted(n, 'input')}" if n else ""
     bad = [verdict.name for verdict in report.verdicts if verdict.level == "bad"]
     good = [verdict.name for verdict in report.verdicts if verdict.level == "good"]
     if bad:
@@ -145,8 +145,8 @@ def lines(infos: Mapping[str, NumberInfo], numbers: Mapping[str, AuditNumber]) -
             name=name,
             info=info,
             value=value,
-            text=numerals.quantity(value.estimate, info.unit),
-            interval=numerals.interval(value, info.unit),
+            text=quantity(value.estimate, info.unit),
+            interval=interval(value, info.unit),
             left_out=_left_out(value),
             bar=bars.bar(name, value, spans[name]),
         )
@@ -156,8 +156,8 @@ def _left_out(value: AuditNumber) -> str:
     if not value.n_infinite:
         return ""
     if value.n_infinite == value.n:
-        return f"infinite for all of {numerals.counted(value.n, 'input')}"
-    return f"infinite for {value.n_infinite} of {numerals.counted(value.n, 'input')}, left out of the mean"
+        return f"infinite for all of {counted(value.n, 'input')}"
+    return f"infinite for {value.n_infinite} of {counted(value.n, 'input')}, left out of the mean"
 
 
 # Number on top -> label, and the numbers beside it with their words.
@@ -176,16 +176,12 @@ def tiles(numbers: Mapping[str, AuditNumber]) -> Iterator[Tile]:
     """The figures on top, of those that were measured."""
     for name, (label, beside) in _TILES.items():
         if name in numbers:
-            words = [
-                f"{word}{numerals.NO_BREAK}{_text(other, numbers)}"
-                for other, word in beside.items()
-                if other in numbers
-            ]
+            words = [f"{word} {_text(other, numbers)}" for other, word in beside.items() if other in numbers]
             yield Tile(label, _text(name, numbers), words)
 
 
 def _text(name: str, numbers: Mapping[str, AuditNumber]) -> str:
-    return numerals.quantity(numbers[name].estimate, NUMBERS[name].unit)
+    return quantity(numbers[name].estimate, NUMBERS[name].unit)
 
 
 # -- the rest ----------------------------------------------------------------------------------------------------------

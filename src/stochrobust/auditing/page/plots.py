@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from stochrobust.auditing.findings import AuditNumber, Curve
-from stochrobust.auditing.page.numerals import counted, interval, number, percent, quantity
+from stochrobust.auditing.numbers import counted, interval, number, percent, quantity
 from stochrobust.auditing.page.svg import (
     BOTTOM,
     HEIGHT,
