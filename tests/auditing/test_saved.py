@@ -11,12 +11,14 @@ import pytest
 
 from stochrobust import AuditReport
 from stochrobust.auditing.findings import AuditNumber, Curve, Verdict
+from stochrobust.estimators.diagnosis import Concern
 
 NUMBER = AuditNumber(20.5, 19.0, math.inf, n=3, n_infinite=1)
 REPORT = AuditReport(
     "G", True, False, {"psnr_mean": NUMBER}, {"psnr_mean": (19.0, 22.0, math.inf)},
     Curve((0.5, 1.0), (40.0, math.nan), (NUMBER, NUMBER), (NUMBER, NUMBER)), (0.5, 1.0), (0.25, 0.75),
-    (Verdict("seed ignored", "bad", "It ignores its seeds."),), ("a doubt",), {"settings": {"level": 0.95}},
+    (Verdict("seed ignored", "bad", "It ignores its seeds."),), (Concern("a doubt", "kind"),),
+    {"settings": {"level": 0.95}},
 )  # fmt: skip
 
 
@@ -95,12 +97,18 @@ def test_a_field_of_another_kind_is_named(at: tuple[Any, ...], value: Any, messa
         AuditReport.from_json(without_checksum(put(content(), at, value)))
 
 
-@pytest.mark.parametrize("name", sorted(set(content()) - {"checksum", "format"}))
+@pytest.mark.parametrize("name", sorted(set(content()) - {"checksum", "codes", "format"}))
 def test_a_missing_field_is_named(name: str) -> None:
     fields = content()
     del fields[name]
     with pytest.raises(ValueError, match=f"{name} must be there"):
         AuditReport.from_json(without_checksum(fields))
+
+
+@pytest.mark.parametrize("codes", [[], ["a", "b"], [1], "kind"])
+def test_each_doubt_has_one_code(codes: Any) -> None:
+    with pytest.raises(ValueError, match="codes"):
+        AuditReport.from_json(without_checksum(content() | {"codes": codes}))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,9 @@ def test_a_text_is_a_string(text: Any) -> None:
 def test_words_of_others_are_no_markdown() -> None:
     from dataclasses import replace
 
-    report = replace(REPORT, title="a|b\n# <b>[x](http://y) *z* _w_ my_model", concerns=("x.png: `odd` | name",))
+    report = replace(
+        REPORT, title="a|b\n# <b>[x](http://y) *z* _w_ my_model", concerns=(Concern("x.png: `odd` | name"),)
+    )
     text = report.to_markdown()
     assert text.splitlines()[0] == r"# Audit: a\|b \# \<b\>\[x\](http://y) \*z\* \_w\_ my_model"
     assert r"- x.png: \`odd\` \| name" in text.splitlines()
