@@ -25,10 +25,11 @@ MINE, THEIRS = Protocol(extractor="mine"), Protocol(extractor="theirs")
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-@pytest.fixture(params=[1024, 4])
+@pytest.fixture(params=[(1024, 256), (5, 3), (3, 5)])
 def _block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, and in blocks that do not divide the sets."""
-    monkeypatch.setattr(module, "_BLOCK", request.param)
+    for name, size in zip(("_ROWS", "_COLUMNS"), request.param, strict=True):
+        monkeypatch.setattr(module, name, size)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -68,6 +69,58 @@ def test_it_is_computed_in_float64() -> None:
     real, generated = (100 + normal(50, 3, seed=seed).float() for seed in (0, 1))
     distance = kernel_distance(real=real, generated=generated).value
     assert distance == pytest.approx(definition(real, generated), rel=1e-7)
+
+
+def large_sets() -> dict[str, tuple[Tensor, Tensor]]:
+    """Of float32 features, each of a kind by which their products could lose digits."""
+    real, generated = normal(700, 300), normal(600, 300, seed=1)
+    decay = 1 / (1 + torch.arange(300) / 10)
+    sets = {
+        "shifted": (real, generated + 0.1),
+        "positive and sparse": ((real * decay).relu() * 10, ((generated + 0.1) * decay).relu() * 10),
+        "far from zero": (100 + real, 101 + generated),
+        "outliers": (real * (1 + 100 * (normal(700, 1, seed=2) > 2)), generated),
+        "few features": (real[:, :2] + 3, generated[:, :2]),
+        "squares beyond float32": (1e25 * real, 1e25 * generated),
+        "tiny": (1e-3 * real, 1e-3 * generated + 0.05),
+        "copies": (real, generated[:9].repeat(70, 1)),
+        "few samples": (real[:300], generated + 0.1),
+    }
+    return {name: (a.float(), b.float()) for name, (a, b) in sets.items()}
+
+
+@pytest.mark.parametrize("name", large_sets())
+def test_products_in_float32_of_many_samples(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, generated = large_sets()[name]
+    found = kernel_distance(real=real, generated=generated)
+    monkeypatch.setattr(module, "_MANY", 10**9)
+    expected = kernel_distance(real=real, generated=generated)
+    assert found.value == pytest.approx(float(expected.value), rel=1e-7)
+    assert found.std == pytest.approx(float(expected.std), rel=1e-6)
+    exact = {"few features", "outliers", "squares beyond float32", "copies", "few samples"}
+    assert (found.value == expected.value) == (name in exact)
+
+
+def test_products_in_float32_of_equal_laws() -> None:
+    """What cancels is known to as many digits less: the error is one of the mean of the kernel."""
+    real, generated = (normal(900, 256, seed=seed).float() for seed in (0, 1))
+    found = kernel_distance(real=real, generated=generated).value
+    exact = kernel_distance(real=real.double(), generated=generated.double()).value
+    assert 0 < abs(found - exact) < 1e-9  # of a kernel whose mean is near 1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert kernel_distance(real=real, generated=generated).value == found
+
+
+def test_reduced_precision_products_are_not_taken() -> None:
+    """TF32 and bfloat16 products are the caller's process-wide choice."""
+    real, generated = (normal(600, 256, seed=seed).float() for seed in (0, 1))
+    exact = kernel_distance(real=real.double(), generated=generated.double()).value
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert kernel_distance(real=real, generated=generated).value == exact
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_its_expectation_is_zero_for_equal_laws_and_small_sets() -> None:
@@ -211,7 +264,8 @@ class Largest(TorchDispatchMode):
 
 def test_piq_214_no_matrix_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its users ran out of memory on the kernel matrices of whole sets."""
-    monkeypatch.setattr(module, "_BLOCK", 50)
+    for name in ("_ROWS", "_COLUMNS"):
+        monkeypatch.setattr(module, name, 50)
     real, generated = normal(400, 6), normal(350, 6, seed=1)
     with Largest() as largest:
         kernel_distance(real=real, generated=generated)
