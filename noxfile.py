@@ -19,6 +19,9 @@ TORCH = os.environ.get("STOCHROBUST_TORCH", "torch==2.13.0")
 # torchvision's compiled operators work only with the very build of torch they were made for, so the two come as a pair.
 TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torchvision")
 
+# Restorers that are not torch, which tests cross over to; without them those tests skip.
+CROSSINGS = ("onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
+
 PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "torch-fidelity==0.4.*")
 
 # (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between.
@@ -83,6 +86,14 @@ def peers(session: nox.Session) -> None:
     session.install(*TORCHVISION_PAIR, *PEERS, "-e", ".[test]")
     session.run("python", "-c", "import lightning, piq, torch_fidelity")  # the tests skip without them
     session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
+def crossings(session: nox.Session) -> None:
+    """Restorers of other frameworks through their bridges: ONNX Runtime, OpenCV, scikit-image."""
+    session.install(TORCH, *CROSSINGS, "-e", ".[test]")
+    session.run("python", "-c", "import cv2, onnx, onnxruntime, skimage")  # the tests skip without them
+    session.run("pytest", "tests/estimators/test_black_box.py", *session.posargs)
 
 
 @nox.session

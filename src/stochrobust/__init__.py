@@ -47,7 +47,16 @@ from stochrobust.consistency import (
     consistency_psnr,
     noise_consistency,
 )
-from stochrobust.estimators import AttackWarning, HiddenNoise, SameSeed, SampleKeys, draw_seeds, module_of, sampler_of
+from stochrobust.estimators import (
+    AttackWarning,
+    BlackBox,
+    HiddenNoise,
+    SameSeed,
+    SampleKeys,
+    draw_seeds,
+    module_of,
+    sampler_of,
+)
 from stochrobust.losses import (
     RobustnessLoss,
     diversity_sensitive_loss,
@@ -132,6 +141,7 @@ __all__ = [
     "AuditNumber",
     "AuditReport",
     "AuditSettings",
+    "BlackBox",
     "BlockAverageProjector",
     "CEMProjector",
     "Comparison",

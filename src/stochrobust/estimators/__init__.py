@@ -3,6 +3,7 @@
 Any callable is one: ``G(y, z)``, ``G(y, z, cond)``, ``G(y)`` or ``G(y, cond)``; the contract is in :mod:`.contract`.
 """
 
+from stochrobust.estimators.black_box import BlackBox
 from stochrobust.estimators.contract import module_of, sampler_of
 from stochrobust.estimators.diagnosis import AttackWarning
 from stochrobust.estimators.hidden_noise import HiddenNoise
@@ -11,6 +12,7 @@ from stochrobust.estimators.seeds import SampleKeys, draw_seeds
 
 __all__ = [
     "AttackWarning",
+    "BlackBox",
     "HiddenNoise",
     "SameSeed",
     "SampleKeys",

@@ -212,7 +212,10 @@ def _gradient(change: Tensor, delta: Tensor) -> Tensor:
     """The gradient of the summed change; zero where G does not look at its input."""
     if not change.requires_grad:
         if bool((change != 0).any()):
-            raise ValueError("G's output changes with its input but carries no gradient to it (a no_grad inside G?)")
+            raise ValueError(
+                "G's output changes with its input but carries no gradient to it (a no_grad inside G, or a G that is "
+                "not torch?): measure it with attack=SubspaceSearch()"
+            )
         return torch.zeros_like(delta)
     (gradient,) = torch.autograd.grad(change.sum(), delta, allow_unused=True)
     return torch.zeros_like(delta) if gradient is None else gradient
