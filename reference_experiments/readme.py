@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+
+from reference_experiments import findings, markdown
+from reference_experiments.study import TABLE, Study, read_results, stored_findings
 
 HERE = Path(__file__).parent
 
@@ -18,7 +23,7 @@ table and figures; all are resumable and write where `--out` says.
 | `python -m reference_experiments toy --preset quick` | Figures 2, 4, 5, Tables 2, 3, App. C and D, scaled down | \
 minutes on two cores |
 | `python -m reference_experiments toy --preset paper` | the same with App. E.1's settings | hours on two cores |
-| `python -m reference_experiments toy --readings` | what App. E.1 leaves open, tried | minutes on two cores |
+| `python -m reference_experiments toy-readings` | what App. E.1 leaves open, tried | minutes on two cores |
 | `python -m reference_experiments diffusion` | what App. F could not do, and App. B.2 | minutes on one core |
 | `python -m reference_experiments alternatives` | none: Eq. 7 beside other regularizers, on the digits | half an \
 hour on one core |
@@ -29,8 +34,8 @@ critic | see below |
 | `python -m reference_experiments super-resolution --preset SET` | Figure 3 | see below |
 | `python -m reference_experiments train-flow PRESET` | none: flows for Figure 7, by maximum \
 likelihood | an hour on one core |
-| `python -m reference_experiments srflow --preset cpu` | Figure 7: I-FGSM on any x4 super-resolver | two \
-hours on two cores |
+| `python -m reference_experiments srflow --preset cpu` (squares) or `full` (images) | Figure 7: I-FGSM on any x4 \
+super-resolver | two hours on two cores |
 | `python -m reference_experiments evaluate MODEL ...` | Table 1's row of any model | minutes |
 
 The image studies need their images prepared once: `python -m reference_experiments prepare SET --source PATH`, SET one
@@ -73,36 +78,69 @@ Below is what came out here, each part with the command, revision, hardware and 
 """
 
 PARTS = (
-    ("toy-quick", "The toy study, scaled down", "table.md"),
-    ("toy-quick-training", "The same, robustified with the library's own attack of two gradients", "table.md"),
-    ("toy-paper", "The toy study with the published settings", "table.md"),
-    ("toy-readings", "The toy study: what the paper leaves open", "readings.md"),
-    ("demo", "The demo: digits completed from their bottom quarter", "table.md"),
-    ("demo-seeds", "The demo with three training seeds", "table.md"),
-    ("diffusion", "Diffusion restorers beside GANs, posterior means and a posterior sampler", "table.md"),
-    ("alternatives", "Eq. 7 beside other regularizers, on the digits", "table.md"),
-    ("faces32-inpainting", "Table 1: faces completed from their bottom quarter", "table.md"),
-    ("faces32-sr", "Figure 3: super-resolution of faces by two factors", "table.md"),
-    ("srflow-flow", "A flow for Figure 7, trained by maximum likelihood", "table.md"),
-    ("srflow-flow-noisy", "The same flow, trained on with noisy inputs", "table.md"),
-    ("srflow-crops", "Figure 7: super-resolvers under I-FGSM, on squares of Set5, Set14 and BSD100", "table.md"),
-    ("srflow-full", "Figure 7: CARN-M under I-FGSM, on whole images", "table.md"),
-    ("quality", "The quality metrics on real images", "table.md"),
+    ("toy-quick", "toy", "The toy study, scaled down"),
+    ("toy-quick-training", "toy", "The same, robustified with the library's own attack of two gradients"),
+    ("toy-paper", "toy", "The toy study with the published settings"),
+    ("toy-readings", "toy-readings", "The toy study: what the paper leaves open"),
+    ("demo", "demo", "The demo: digits completed from their bottom quarter"),
+    ("demo-seeds", "demo", "The demo with three training seeds"),
+    ("diffusion", "diffusion", "Diffusion restorers beside GANs, posterior means and a posterior sampler"),
+    ("alternatives", "alternatives", "Eq. 7 beside other regularizers, on the digits"),
+    ("faces32-inpainting", "inpainting", "Table 1: faces completed from their bottom quarter"),
+    ("faces32-sr", "super-resolution", "Figure 3: super-resolution of faces by two factors"),
+    ("srflow-flow", "", "A flow for Figure 7, trained by maximum likelihood"),
+    ("srflow-flow-noisy", "", "The same flow, trained on with noisy inputs"),
+    ("srflow-crops", "srflow", "Figure 7: super-resolvers under I-FGSM, on squares of Set5, Set14 and BSD100"),
+    ("srflow-full", "srflow", "Figure 7: CARN-M under I-FGSM, on whole images"),
+    ("quality", "quality", "The quality metrics on real images"),
 )
-"""Folder under results/, title, and the file that holds its tables."""
+"""Folder under results/, the study that restates it, if one does, and its title."""
+RULE = """\
+A claim is *confirmed* by at least three trainings of each model, whose mean effect, paired by training seed, exceeds
+both two standard deviations over the trainings and the placebo, the largest size over the trainings of a difference
+that should be about zero; of no effect at all that says "confirmed" in 1 % of cases. *Refuted* is the same with the
+sign turned; *not decided*, three or more trainings otherwise; *in direction* or *against direction*, fewer than three;
+*cannot tell*, where what measures the effect fails its own gate; *exact*, a closed form, or nothing trained here.
+"""
+
+
+def stored() -> list[tuple[Path, str, str]]:
+    """The parts that are there: folder, study and title."""
+    parts = ((HERE / "results" / folder, study, title) for folder, study, title in PARTS)
+    return [part for part in parts if (part[0] / TABLE).exists()]
 
 
 def readme() -> str:
     """The README that the stored results give."""
-    lines = [HEAD]
-    for folder, title, table in PARTS:
-        path = HERE / "results" / folder / table
-        if not path.exists():
-            continue
+    lines = [HEAD, "## What was found", "", RULE, conclusions(), "", made(), ""]
+    for folder, _, title in stored():
         lines += [f"## {title}", ""]
-        lines += [_picture(p.relative_to(HERE)) for p in sorted(path.parent.glob("*.png"))]
-        lines += [path.read_text().strip(), ""]
+        lines += [_picture(p.relative_to(HERE)) for p in sorted(folder.glob("*.png"))]
+        lines += [(folder / TABLE).read_text().strip(), ""]
     return "\n".join(lines)
+
+
+def conclusions() -> str:
+    """All findings in one table, but those that nothing can be told of: of these the reasons."""
+    found = [
+        (folder.name, finding)
+        for folder, study, _ in stored()
+        if study
+        for finding in stored_findings(read_results(folder))
+    ]
+    rows = [(name, *finding.cells) for name, finding in found if not finding.missing]
+    silent = Counter(f"{name}: {finding.missing}" for name, finding in found if finding.missing)
+    reasons = "\n".join(f"- {number} claims of {reason}." for reason, number in silent.items())
+    table = markdown.table(("Results", *findings.COLUMNS), rows, align="l" * (1 + len(findings.COLUMNS)))
+    return f"{table}\n\n*Cannot tell*, each in its own table below:\n\n{reasons}"
+
+
+def made() -> str:
+    """How each was made, behind a fold."""
+    records = [(folder.name, read_results(folder)["record"]) for folder, study, _ in stored() if study]
+    rows = [(name, f"`{record['command']}`", record["revision"], record["hardware"]) for name, record in records]
+    table = markdown.table(("Results", "Command", "Revision", "Hardware"), rows, align="llll")
+    return f"<details markdown><summary>Command and revision of each</summary>\n\n{table}\n\n</details>"
 
 
 def _picture(path: Path) -> str:
@@ -112,6 +150,9 @@ def _picture(path: Path) -> str:
     return f"![{path.stem}]({path})\n"
 
 
-def write() -> None:
-    """Write the README."""
+def write(studies: Mapping[str, Study]) -> None:
+    """Restate the stored results by today's rules, which trains nothing, and write the README."""
+    for folder, study, _ in stored():
+        if study:
+            studies[study].restate(folder)
     (HERE / "README.md").write_text(readme())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,29 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write readable JSON atomically."""
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    """Write readable JSON atomically; JSON has no infinity, which becomes the string "inf", nor what is no number."""
+    write_atomically(path, json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What :func:`write_json` wrote, infinities too."""
+    return _with_infinities(json.loads(path.read_text()))
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _plain(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return str(content) if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _with_infinities(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _with_infinities(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_with_infinities(value) for value in content]
+    return float(content) if content in ("inf", "-inf", "nan") else content
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -87,11 +86,11 @@ def reference(
     numbers, protocol = realism(
         real, [validation], features=extractor.protocol, k=measuring.k, n_splits=measuring.n_splits, seed=measuring.seed
     )
-    return _as_json({
+    return {
         "protocol": {"set": sets["train"].of.name, "features": asdict(protocol)},
-        "values": {name: number.as_json() for name, number in numbers.items()},
+        "values": {name: asdict(number) for name, number in numbers.items()},
         "record": record.finished(device),
-    })  # fmt: skip
+    }
 
 
 def row(
@@ -112,12 +111,12 @@ def row(
     )  # fmt: skip
     numbers = realistic | {name: per_image(values) for name, values in (outputs | attacks).items()}
     model = {"description": restorer.description, "weights": restorer.identity, "stochastic": restorer.stochastic}
-    return _as_json({
+    return {
         "model": model,
         "protocol": conditions(restorer, sets, measuring, protocol),
-        "values": {name: number.as_json() for name, number in numbers.items()},
+        "values": {name: asdict(number) for name, number in numbers.items()},
         "record": record.finished(sets["train"].device, seconds_of_all_shards=round(seconds, 1)),
-    })  # fmt: skip
+    }
 
 
 def conditions(restorer: Restorer, sets: dict[Part, Drawn], measuring: Measuring, features: Protocol) -> dict[str, Any]:
@@ -136,9 +135,3 @@ def conditions(restorer: Restorer, sets: dict[Part, Drawn], measuring: Measuring
         "dtype": str(y.dtype).removeprefix("torch."),
         "conventions": CONVENTIONS,
     }
-
-
-def _as_json(content: dict[str, Any]) -> dict[str, Any]:
-    """As it is read from a file."""
-    plain: dict[str, Any] = json.loads(json.dumps(content, allow_nan=False))
-    return plain

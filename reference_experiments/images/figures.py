@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +10,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from reference_experiments import plots
 from reference_experiments.arms import ARMS, Arm
 from reference_experiments.images.measuring import Measuring
 from reference_experiments.images.pictures import N_SHOWN, Pictures, pictures, shown
+from reference_experiments.images.presets import PRESETS
 from reference_experiments.images.restorer import Restorer
-from reference_experiments.images.summary import Row
-from reference_experiments.images.trends import Factors, compared_by_factor
-from reference_experiments.runs import write_atomically
+from reference_experiments.images.run import Drawn
+from reference_experiments.images.summary import Rows, by_arm, summarize
+from reference_experiments.spread import Row
+from reference_experiments.study import Results
 from stochrobust import psnr_from_eps
 
 if TYPE_CHECKING:
@@ -39,12 +41,15 @@ PANELS = {
 }
 
 
-def save(figure: Figure, path: Path) -> None:
-    """``path`` with the endings ``.png`` and ``.pdf``, each written whole or not at all."""
-    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):  # the same figure, the same file
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, dpi=160, bbox_inches="tight", facecolor="white", metadata=metadata)
-        write_atomically(path.with_name(f"{path.name}.{kind}"), buffer.getvalue())
+def figures(results: Results, drawn: Drawn, out: Path) -> None:
+    """Figure 1 of each task, and Figure 3 of several factors."""
+    for name, models in drawn.models.items():
+        path = out / ("figure1" if len(drawn.models) == 1 else f"figure1-{name}")
+        figure1(path, models, drawn.x[name], list(range(len(drawn.x[name]))), PRESETS[name].measuring)
+    if len(drawn.models) > 1:
+        tasks = results["tasks"].items()
+        factors = {PRESETS[name].training.restoration.scale: by_arm(task) for name, task in tasks}
+        figure3(out / "figure3", factors)
 
 
 def figure1(path: Path, models: Mapping[Arm, Restorer], x: Tensor, ids: list[int], measuring: Measuring) -> None:
@@ -57,14 +62,12 @@ def figure1(path: Path, models: Mapping[Arm, Restorer], x: Tensor, ids: list[int
         ids: which images of the set they are.
         measuring: settings of the samples and of the attack.
     """
-    from matplotlib.figure import Figure
-
     found = {arm: pictures(restorer, x, ids, measuring) for arm, restorer in models.items()}
     restorer = next(iter(models.values()))
     y = restorer.projector.D(x)
     inputs, top = shown(restorer, y, x.shape[-1]).cpu(), brightest(found)
     n_columns, n_rows = 3.25 + len(TITLES), len(models)
-    figure = Figure(figsize=(CELL * n_columns, CELL * (n_rows + 0.3) * len(x)))
+    figure = plots.new(CELL * n_columns, CELL * (n_rows + 0.3) * len(x))
     blocks = figure.add_gridspec(len(x), 1, left=0, right=1, bottom=0, top=1, hspace=0.08)
     for i, image in enumerate(x.cpu()):
         of_image = {arm: at(of_arm, i) for arm, of_arm in found.items()}
@@ -76,7 +79,7 @@ def figure1(path: Path, models: Mapping[Arm, Restorer], x: Tensor, ids: list[int
         f"Std over {max(N_SHOWN, measuring.n_samples)} outputs, from 0 (black) to {top:.2f} (bright).",
         ha="center", va="top", fontsize=8,
     )  # fmt: skip
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")
 
 
 def at(of_model: Pictures, i: int) -> list[Tensor | float]:
@@ -136,17 +139,17 @@ def _draw(axes: Axes, image: Tensor | float, top: float | None = None) -> None:
     axes.spines[:].set_visible(False)
 
 
-def figure3(path: Path, factors: Factors) -> None:
+def figure3(path: Path, factors: Mapping[int, Rows]) -> None:
     """Each number of the four models against the factor, with its spread.
 
     Args:
         path: without ending.
         factors: rows measured alike.
     """
-    from matplotlib.figure import Figure
-
-    models = compared_by_factor(factors)
-    figure = Figure(figsize=(9.6, 5.4), layout="constrained")
+    models = {
+        factor: {arm: summarize(of_arm) for arm, of_arm in rows.items()} for factor, rows in sorted(factors.items())
+    }
+    figure = plots.new(9.6, 5.4, layout="constrained")
     panels = figure.subplots(2, 3).flat
     for axes, (name, title) in zip(panels, PANELS.items(), strict=True):
         for index, arm in enumerate(ARMS):
@@ -161,7 +164,7 @@ def figure3(path: Path, factors: Factors) -> None:
             axes.set_ylim(bottom=-0.04 * axes.get_ylim()[1])
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     figure.supxlabel("factor of super-resolution", fontsize=9)
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")
 
 
 def _line(axes: Axes, models: Mapping[int, Mapping[Arm, Row]], arm: Arm, name: str, shift: float) -> None:
@@ -171,7 +174,7 @@ def _line(axes: Axes, models: Mapping[int, Mapping[Arm, Row]], arm: Arm, name: s
     axes.errorbar(
         [math.log2(factor) + shift for factor in models],
         [number.mean for number in numbers],
-        [number.spread for number in numbers],
+        [number.spread or 0.0 for number in numbers],
         color=colour, marker="o" if arm.stochastic else "s", markersize=5, capsize=2.5, linewidth=1.4,
         linestyle="-" if arm.robust else "--", markerfacecolor=colour if arm.robust else "white", label=arm.name,
     )  # fmt: skip

@@ -1,147 +1,127 @@
-"""The conclusions of section 6.1.2 as sentences that the measured numbers confirm or not."""
+"""What an image study says of the paper's conclusions from Table 1 and, where it has several factors, Figure 3."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import fmean
+from typing import Any
 
-from reference_experiments.arms import ARMS, Arm
-from reference_experiments.images.summary import Row, Rows, Statistic, compared
+from reference_experiments.arms import ARMS
+from reference_experiments.findings import Finding, figure, paired
+from reference_experiments.four_models import ERRATIC, Numbers, conclusions, poor, trainings
+from reference_experiments.images.presets import PRESETS
+from reference_experiments.images.summary import Rows, by_arm, check_alike, estimates
+from reference_experiments.study import Results
 
-Verdict = Literal["confirmed", "in direction only", "not confirmed", "cannot tell"]
-SPREADS = 2.0
-"""A difference counts when it is more than so many of its spreads."""
-MUCH = 2.0
-"""The deterministic model loses much more than the stochastic one when it loses so many times as much."""
-BARELY = 0.02
-"""Per-pixel std of pixels in [0, 1], five levels of 255, below which outputs are said to vary barely (paper: 0.007)."""
-FLOOR = 0.02
-"""Precision or recall that no model exceeds says nothing of their differences."""
-SEVERAL = 3.0
-"""Times as large."""
 CONSISTENT_DB = 100.0
-NEAR_DB = 3.0
-"""Robustness that differs by less is roughly the same (paper: 26.2 and 23.7 dB)."""
-STO_ERRATIC, STO_ROBUST, DET_ERRATIC, DET_ROBUST = ARMS
+OF_A_TASK = ("eps", "eps_in_db")
+"""What differs from factor to factor."""
+FIGURE_3 = "Figure 3, which prints no numbers"
 
 
-class Finding(NamedTuple):
-    """A conclusion of the paper's, and what the numbers say of it."""
-
-    claim: str
-    verdict: Verdict
-    figures: str
-
-    @property
-    def text(self) -> str:
-        """One sentence."""
-        return f"{self.claim}: {self.verdict} ({self.figures})."
-
-
-def findings(rows: Rows) -> list[Finding]:
-    """Of the four models of one task.
-
-    Args:
-        rows: measured alike.
-    """
-    models = compared(rows)
-    return [
-        _price(models, "recall", "recall", 3, sign=-1),
-        _price(models, "fid", "Fréchet distance", 1, sign=1),
-        _barely(models[STO_ERRATIC]["std"], models[STO_ROBUST]["std"]),
-        _several(models[STO_ERRATIC]["std"], models[STO_ROBUST]["std"]),
-        _consistent(models),
-        *(_gained(models, name, attack) for name, attack in (("paper", "paper's"), ("evaluation", "strong"))),
-    ]
+def findings(results: Results) -> list[Finding]:
+    """Of each task, and of super-resolution's factors together."""
+    real = {name: number["estimate"] for name, number in results["validation images"]["values"].items()}
+    tasks = {name: by_arm(of_task) for name, of_task in results["tasks"].items()}
+    missing = {name: blurred(rows, results.get("references", {}).get(name, {})) for name, rows in tasks.items()}
+    found = []
+    for name, rows in tasks.items():
+        paper = "" if PRESETS[name].training.task == "inpainting" else FIGURE_3
+        of_task = [*conclusions(estimates(rows), real, missing=missing[name], paper=paper), consistent(rows)]
+        found += [_of(finding, name) for finding in of_task]
+    if len(tasks) > 1:
+        factors = {PRESETS[name].training.restoration.scale: rows for name, rows in tasks.items()}
+        poorest = next(filter(None, missing.values()), "")
+        found += trends(factors, real, poorest)
+    return found
 
 
-def judged(difference: Statistic, *, enough: bool = True) -> Verdict:
-    """Of a difference that should be positive, and large ``enough``."""
-    if difference.mean <= 0:
-        return "not confirmed"
-    return "confirmed" if enough and difference.mean > SPREADS * difference.spread else "in direction only"
+def _of(finding: Finding, name: str) -> Finding:
+    return Finding(**{**vars(finding), "claim": f"{finding.claim} ({name})"})
 
 
-def at_floor(numbers: Iterable[Statistic]) -> bool:
-    """Whether all of some precisions or recalls are too low to be compared."""
-    return all(number.mean < FLOOR for number in numbers)
-
-
-def cost(models: Mapping[Arm, Row], name: str, *, stochastic: bool, sign: int) -> Statistic:
-    """What robustness costs a model of a number that is worse upwards (sign 1) or downwards (sign -1)."""
-    erratic, robust = (models[Arm(stochastic, robust)][name] for robust in (False, True))
-    return robust - erratic if sign > 0 else erratic - robust
-
-
-def _price(models: Mapping[Arm, Row], name: str, words: str, digits: int, *, sign: int) -> Finding:
-    """(a)"""
-    deterministic, stochastic = (cost(models, name, stochastic=kind, sign=sign) for kind in (False, True))
-    enough = deterministic.mean >= MUCH * stochastic.mean
-    changes = " and ".join(
-        f"{kind} {models[erratic][name].text(digits)} -> {models[robust][name].text(digits)}"
-        for kind, erratic, robust in (
-            ("deterministic", DET_ERRATIC, DET_ROBUST), ("stochastic", STO_ERRATIC, STO_ROBUST)
-        )
+def blurred(rows: Rows, references: dict[str, dict[str, Any]]) -> str:
+    """Which model is further from the source than the enlarged input; empty if none is, or nothing is known of it."""
+    enlarged = references.get("bicubic")
+    if enlarged is None:
+        return ""
+    worst = min(ARMS, key=lambda arm: _distortion(rows, arm.name))
+    ours, theirs = _distortion(rows, worst.name), enlarged["values"]["distortion"]["estimate"]
+    return "" if ours >= theirs else (
+        f"PSNR {ours:.2f} dB of the {worst.name} model is below bicubic enlargement's {theirs:.2f} dB"
     )  # fmt: skip
-    silent = name == "recall" and at_floor(row[name] for row in models.values())
-    return Finding(
-        f"(a) Robustness costs the deterministic model much more {words} than the stochastic one",
-        "cannot tell" if silent else judged(deterministic - stochastic, enough=enough),
-        f"{changes}; costs {deterministic.text(digits)} and {stochastic.text(digits)}",
-    )
 
 
-def _barely(erratic: Statistic, robust: Statistic) -> Finding:
-    """(b)"""
-    share = erratic / robust
-    of_robust = f", {100 * share.mean:.0f} % of the robust one's" if math.isfinite(share.mean) else ""
-    return Finding(
-        "(b) The erratic stochastic model barely varies",
-        judged(robust - erratic, enough=erratic.mean + SPREADS * erratic.spread < BARELY),
-        f"per-pixel std {erratic.text(4)}, {255 * erratic.mean:.1f} levels of 255{of_robust}",
-    )
+def _distortion(rows: Rows, name: str) -> float:
+    of_arm = next(of_arm for arm, of_arm in rows.items() if arm.name == name)
+    return fmean(row["values"]["distortion"]["estimate"] for row in of_arm)
 
 
-def _several(erratic: Statistic, robust: Statistic) -> Finding:
-    """(c)"""
-    ratio = robust / erratic
-    times = f"{ratio.text(1)} times" if math.isfinite(ratio.mean) else "from nothing"
-    return Finding(
-        "(c) Robustness raises the stochastic model's per-pixel std several times over",
-        judged(robust - erratic, enough=ratio.mean >= SEVERAL),
-        f"{erratic.text(4)} -> {robust.text(4)}, {times}",
-    )
-
-
-def _consistent(models: Mapping[Arm, Row]) -> Finding:
-    """(d)"""
+def consistent(rows: Rows) -> Finding:
+    """Which no training decides: the projection makes it so."""
     least, rounded = (
-        min(_least(row[name]) for row in models.values()) for name in ("consistency", "consistency_8bit")
-    )  # fmt: skip
+        min(_least(row["values"][name]) for of_arm in rows.values() for row in of_arm)
+        for name in ("consistency", "consistency_8bit")
+    )
     return Finding(
-        f"(d) Every model is consistent, at least {CONSISTENT_DB:.0f} dB in float32",
-        "confirmed" if least >= CONSISTENT_DB else "not confirmed",
+        f"Every model is consistent, at least {CONSISTENT_DB:.0f} dB in float32", "holds",
         f"the least of any image {_decibels(least)}, and {_decibels(rounded)} after clamping and rounding to 8 bits",
-    )
+        0, least - CONSISTENT_DB, unit="dB",
+    )  # fmt: skip
 
 
-def _gained(models: Mapping[Arm, Row], name: str, attack: str) -> Finding:
-    """Beside (a): that what was paid for was got, by both."""
-    of = {arm: row[f"robustness_{name}"] for arm, row in models.items()}
-    gains = [of[STO_ROBUST] - of[STO_ERRATIC], of[DET_ROBUST] - of[DET_ERRATIC]]
-    apart = abs((of[STO_ROBUST] - of[DET_ROBUST]).mean)
-    worst = min(gains, key=lambda gain: gain.mean)
-    return Finding(
-        f"Under the {attack} attack both models gain robustness, and end within {NEAR_DB:.0f} dB of each other",
-        judged(worst, enough=apart <= NEAR_DB),
-        f"stochastic {of[STO_ERRATIC].text(1)} -> {of[STO_ROBUST].text(1)} dB, deterministic "
-        f"{of[DET_ERRATIC].text(1)} -> {of[DET_ROBUST].text(1)} dB",
-    )
+def trends(factors: dict[int, Rows], real: dict[str, float], missing: str = "") -> list[Finding]:
+    """Of super-resolution by at least two factors, measured alike.
+
+    Raises:
+        ValueError: if there is one factor only, or rows were measured otherwise.
+    """
+    if len(factors) < 2:
+        raise ValueError(f"factors must be at least two, for a trend, got {list(factors)}")
+    check_alike([row for rows in factors.values() for row in rows[ARMS[0]]], ignoring=OF_A_TASK)
+    models = {factor: estimates(factors[factor]) for factor in sorted(factors)}
+    missing = missing or next(filter(None, (poor(of_factor, real) for of_factor in models.values())), "")
+
+    def growing(claim: str, name: str, effect: Callable[..., float]) -> Finding:
+        """The least growth from a factor to the next of a combination of the four models' numbers."""
+        values = {factor: _each(of_factor, name, effect) for factor, of_factor in models.items()}
+        steps = [[b - a for a, b in zip(*of, strict=True)] for of in pairwise(values.values())]
+        return _trend(claim, [min(of) for of in zip(*steps, strict=True)], models, name, values, missing)
+
+    def everywhere(claim: str, name: str, effect: Callable[..., float]) -> Finding:
+        """The least of any factor."""
+        values = {factor: _each(of_factor, name, effect) for factor, of_factor in models.items()}
+        return _trend(claim, [min(of) for of in zip(*values.values(), strict=True)], models, name, values, missing)
+
+    return [
+        growing("Robustness costs the deterministic model more Fréchet distance as the factor grows", "frechet",
+                lambda se, sr, de, dr: dr - de),
+        growing("Robustness costs the deterministic model more recall as the factor grows", "recall",
+                lambda se, sr, de, dr: de - dr),
+        everywhere("The robust deterministic model has the largest Fréchet distance at every factor", "frechet",
+                   lambda se, sr, de, dr: dr - max(se, sr, de)),
+        growing("The robust stochastic model's per-pixel std grows with the factor", "std",
+                lambda se, sr, de, dr: sr),
+    ]  # fmt: skip
 
 
-def _least(number: Statistic) -> float:
-    return number.mean if number.least is None else number.least
+def _each(numbers: Numbers, name: str, effect: Callable[..., float]) -> list[float]:
+    return [effect(*(row[name] for row in models)) for models in trainings(numbers)]
+
+
+def _trend(
+    claim: str, effects: list[float], models: dict[int, Numbers], name: str, values: dict[int, list[float]],
+    missing: str,
+) -> Finding:  # fmt: skip
+    placebo = [abs(b) for of in models.values() for b in _each(of, name, lambda se, sr, de, dr: se - de)]
+    here = "; ".join(f"x{factor}: {figure(fmean(of_factor))}" for factor, of_factor in values.items())
+    return paired(claim, effects, placebo, paper=FIGURE_3, here=here, placebo_of=ERRATIC, missing=missing)
+
+
+def _least(number: dict[str, Any]) -> float:
+    return float(number["estimate"] if number["least"] is None else number["least"])
 
 
 def _decibels(value: float) -> str:

@@ -1,11 +1,10 @@
-"""A measured number with its uncertainty, and the way into JSON and back."""
+"""A measured number with its uncertainty."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,16 +35,6 @@ class Number:
     least: float | None = None
     n_infinite: int = 0
     draws: tuple[float, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """JSON has no infinity: it is the string "inf"."""
-        return {name: "inf" if value == math.inf else value for name, value in vars(self).items()}
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Number:
-        """What :meth:`as_json` wrote."""
-        values: dict[str, Any] = {name: math.inf if value == "inf" else value for name, value in content.items()}
-        return cls(**{**values, "draws": tuple(values["draws"])})
 
 
 def per_image(values: Tensor) -> Number:

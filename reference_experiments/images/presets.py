@@ -94,3 +94,31 @@ PRESETS: dict[str, Preset] = {
     "smoke-sr4": _smoke("sr4"),
     "smoke-sr8": _smoke("sr8"),
 }
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A study: presets of one set of images, for super-resolution one for each factor.
+
+    Attributes:
+        names: of :data:`PRESETS`.
+        n_training_seeds: trainings of each model.
+    """
+
+    names: tuple[str, ...]
+    n_training_seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.names if name not in PRESETS]:
+            raise ValueError(f"names must be among {list(PRESETS)}, got {unknown}")
+
+
+def _chosen(default: str, names: dict[str, tuple[str, ...]]) -> dict[str, Chosen]:
+    return {name: Chosen(names[name]) for name in sorted(names, key=lambda name: name != default)}
+
+
+INPAINTING = _chosen("faces32-inpainting", {name: (name,) for name in PRESETS if name.endswith("-inpainting")})
+SUPER_RESOLUTION = _chosen("faces32", {
+    of_set: tuple(name for name in PRESETS if name.startswith(f"{of_set}-sr"))
+    for of_set in (name.rpartition("-sr")[0] for name in PRESETS if "-sr" in name)
+})  # fmt: skip

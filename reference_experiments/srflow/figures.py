@@ -6,8 +6,11 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reference_experiments.images.figures import save
+from reference_experiments import plots
+from reference_experiments.srflow.outputs import outputs_figure
+from reference_experiments.srflow.run import Drawn
 from reference_experiments.srflow.summary import Summary
+from reference_experiments.study import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +23,14 @@ SHOWN_DB = (-10.0, 60.0)
 """Of output PSNR; outputs of a model that is about to explode are further away than any image."""
 
 
+def figures(results: Results, drawn: Drawn, out: Path) -> None:
+    """Figure 7, sharpness, and the outputs themselves."""
+    summary = Summary.of(results)
+    figure7(out / "figure7", summary)
+    sharpness_figure(out / "sharpness", summary)
+    outputs_figure(out / "outputs", drawn.subjects, drawn.images, drawn.device, drawn.seed)
+
+
 def figure7(path: Path, summary: Summary) -> None:
     """Two panels for each set: how visible the attack is, and how far it moves the output; intervals over images.
 
@@ -29,10 +40,8 @@ def figure7(path: Path, summary: Summary) -> None:
         path: without ending.
         summary: rows of one run.
     """
-    from matplotlib.figure import Figure
-
     sets = summary.sets
-    figure = Figure(figsize=(WIDTH * len(sets) + 0.4, 2 * HEIGHT), layout="constrained")
+    figure = plots.new(WIDTH * len(sets) + 0.4, 2 * HEIGHT, layout="constrained")
     panels = figure.subplots(2, len(sets), sharex=True, sharey="row", squeeze=False)
     for row, (name, title) in enumerate({"input": "Input PSNR (dB)", "output": "Output PSNR (dB)"}.items()):
         for axes, of_set in zip(panels[row], sets, strict=True):
@@ -47,7 +56,7 @@ def figure7(path: Path, summary: Summary) -> None:
                 _cut_off(axes)
         panels[row][0].set_ylabel(title)
     _legend(figure, panels[0][0])
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")
 
 
 def sharpness_figure(path: Path, summary: Summary) -> None:
@@ -57,10 +66,8 @@ def sharpness_figure(path: Path, summary: Summary) -> None:
         path: without ending.
         summary: rows of one run.
     """
-    from matplotlib.figure import Figure
-
     sets = summary.sets
-    figure = Figure(figsize=(WIDTH * len(sets) + 0.4, 1.35 * HEIGHT), layout="constrained")
+    figure = plots.new(WIDTH * len(sets) + 0.4, 1.35 * HEIGHT, layout="constrained")
     panels = figure.subplots(1, len(sets), sharex=True, sharey=True, squeeze=False)[0]
     for axes, of_set in zip(panels, sets, strict=True):
         axes.axvline(1.0, color="0.6", linewidth=1, linestyle=":")
@@ -74,7 +81,7 @@ def sharpness_figure(path: Path, summary: Summary) -> None:
     panels[0].set_ylabel("Output PSNR (dB)")
     _legend(figure, panels[0])
     figure.supxlabel("Beside each point: alpha in levels of 255.", fontsize=8)
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")
 
 
 def _curve(axes: Axes, summary: Summary, model: str, of_set: str, name: str, i: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reference_experiments.images.figures import save
+from reference_experiments import plots
 from reference_experiments.images.stats import read_stats
 from reference_experiments.runs import write_atomically, write_json
 from reference_experiments.srflow.look import N_SAMPLES
@@ -84,10 +84,8 @@ def curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
         path: without ending.
         rows: of ``stats.jsonl``.
     """
-    from matplotlib.figure import Figure
-
     rows = list(rows)
-    figure = Figure(figsize=(3 * len(PANELS), 2.6), layout="constrained")
+    figure = plots.new(3 * len(PANELS), 2.6, layout="constrained")
     for axes, (title, names) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         for name in names:
             of = [(row["step"], row[name]) for row in rows if name in row]
@@ -98,4 +96,4 @@ def curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
         axes.grid(alpha=0.25)
         if len(names) > 1:
             axes.legend(fontsize=7, frameon=False)
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference_experiments import plots
 from reference_experiments.data.sr_benchmarks import Pair
-from reference_experiments.images.figures import save
 from reference_experiments.networks.flow_network import ExplodedInverse
 from reference_experiments.networks.rrdb import SCALE
+from reference_experiments.srflow.items import Image
 from reference_experiments.srflow.models import Subject
-from reference_experiments.srflow.study import Image
 from reference_experiments.srflow.tiles import cut_in_the_middle
 from stochrobust import SampleKeys, draw_seeds, sampler_of
 
@@ -39,12 +39,10 @@ def outputs_figure(
         device: of the models.
         seed: of what stochastic models draw.
     """
-    from matplotlib.figure import Figure
-
     first = list({image.set: image for image in reversed(images)}.values())[::-1]
     rows = [pictures(subjects, image, device, seed) for image in first]
     titles = list(rows[0])
-    figure = Figure(figsize=(INCHES * len(titles), (INCHES + 0.1) * len(rows) + 0.4), layout="constrained")
+    figure = plots.new(INCHES * len(titles), (INCHES + 0.1) * len(rows) + 0.4, layout="constrained")
     panels = figure.subplots(len(rows), len(titles), squeeze=False)
     for of_row, shown, image in zip(panels, rows, first, strict=True):
         for axes, picture in zip(of_row, shown.values(), strict=True):
@@ -53,7 +51,7 @@ def outputs_figure(
         of_row[0].set_ylabel(image.set, fontsize=8)
     for axes, title in zip(panels[0], titles, strict=True):
         axes.set_title(fill(title, LETTERS), fontsize=8, va="bottom")
-    save(figure, path)
+    plots.save(figure, path, bbox_inches="tight", facecolor="white")
 
 
 @torch.no_grad()

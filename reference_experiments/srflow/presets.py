@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 
@@ -10,7 +11,7 @@ from reference_experiments.data.sr_benchmarks import Pair
 from reference_experiments.networks.rrdb import SCALE
 from reference_experiments.srflow.attack import Attack
 from reference_experiments.srflow.bicubic import as_input, enlarged
-from reference_experiments.srflow.study import Image
+from reference_experiments.srflow.items import Image
 
 SETS = ("Set5", "Set14", "BSD100")
 LEVELS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -28,6 +29,11 @@ class Run:
         levels: alphas, in levels of 255.
         at_most: images of each set, the first ones; None for all.
         attack: settings.
+        convention: of the PSNRs in table and figures, see :data:`reference_experiments.srflow.attack.CONVENTIONS`.
+        max_batch: the most rows that a model gets at once; None: all seeds.
+        checkpointing: less memory for one more forward pass.
+        flow: folder of the training of ``flow`` and, with -noisy at its end, of ``flow_noisy``; by default among the
+            trainings of the study.
     """
 
     models: tuple[str, ...]
@@ -35,6 +41,10 @@ class Run:
     levels: tuple[float, ...] = LEVELS
     at_most: int | None = None
     attack: Attack = field(default_factory=Attack)
+    convention: Literal["rgb", "y", "srflow"] = "rgb"
+    max_batch: int | None = None
+    checkpointing: bool = False
+    flow: str = ""
 
 
 FEW = (1.0, 8.0, 32.0)
@@ -42,15 +52,15 @@ OURS = ("bicubic", "carn_m", "realsr", "flow")
 OFFICIAL = Attack(start="zero", reference="truth")
 """The released code of Choi et al."""
 
-PRESETS: dict[str, dict[str, Run]] = {
-    "published": {"published": Run(OURS), "published-code": Run(OURS, attack=OFFICIAL)},
-    "cpu": {
-        "crops": Run((*OURS, "flow_noisy"), levels=FEW, at_most=5, attack=Attack(crop=24)),
-        "full": Run(("bicubic", "carn_m"), ("Set5", "Set14"), FEW),
-    },
-    "smoke": {"smoke": Run(("bicubic",), (DRAWN,), FEW, attack=Attack(steps=3, n_seeds=2, tile=6))},
+CROPS = Run((*OURS, "flow_noisy"), levels=FEW, at_most=5, attack=Attack(crop=24))
+PRESETS: dict[str, Run] = {
+    "cpu": CROPS,
+    "full": Run(("bicubic", "carn_m"), ("Set5", "Set14"), FEW),
+    "published": Run(OURS),
+    "published-code": Run(OURS, attack=OFFICIAL),
+    "smoke": Run(("bicubic",), (DRAWN,), FEW, attack=Attack(steps=3, n_seeds=2, tile=6)),
 }
-"""Of each name the runs, by the names of their folders."""
+"""``cpu`` takes squares, ``full`` whole images; both are what two processor cores manage."""
 
 
 def drawn_images(n: int = 3, side: int = 11) -> list[Image]:

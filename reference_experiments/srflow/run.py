@@ -1,21 +1,53 @@
-"""From models and images to table and figures: one run of the study, by any number of processes."""
+"""From models and images to rows: one run of the study, by any number of processes."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
-from reference_experiments.runs import Record, write_atomically, write_json
-from reference_experiments.srflow.figures import figure7, sharpness_figure
-from reference_experiments.srflow.models import Subject
-from reference_experiments.srflow.outputs import outputs_figure
+from reference_experiments.data.images64 import FOLDER_VARIABLE
+from reference_experiments.srflow.items import Image, benchmark, planned, protocol, rows, work
+from reference_experiments.srflow.models import Subject, subjects
 from reference_experiments.srflow.presets import DRAWN, Run, drawn_images
-from reference_experiments.srflow.report import page
-from reference_experiments.srflow.study import Image, benchmark, planned, protocol, rows, work
-from reference_experiments.srflow.summary import Summary
+from reference_experiments.study import Place, Results
+
+
+class Drawn(NamedTuple):
+    """What the pictures of outputs are made from."""
+
+    subjects: Sequence[Subject]
+    images: Sequence[Image]
+    device: torch.device | str
+    seed: int
+
+
+def run(run: Run, place: Place) -> tuple[Results, Drawn] | None:
+    """This process's share of the measurements; None if others have not finished theirs yet.
+
+    ``RANK`` and ``WORLD_SIZE`` in the environment say which of how many processes this is. Numbers do not depend, but
+    for rounding, on ``max_batch`` or the number of processes, nor on whether the work was broken off in between.
+    """
+    flow = Path(run.flow) if run.flow else place.runs / "flow-cpu"
+    flows = {"flow": flow, "flow_noisy": flow.with_name(f"{flow.name}-noisy")}
+    specs = [f"{spec}={flows[spec]}" if spec in flows else spec for spec in run.models]
+    models = subjects(specs, place.device, checkpointing=run.checkpointing)
+    named = os.environ.get(FOLDER_VARIABLE)
+    images = images_of(run, place.data or (Path(named) if named else None))
+    items = planned(models, images, run.levels, run.attack, place.runs / "parts")
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+    if not work(items, place.device, max_batch=run.max_batch, rank=rank, world=world):
+        return None
+    found = rows(items)
+    seconds = round(sum(row["seconds"] for row in found), 1)
+    results = {
+        "rows": found, "protocol": protocol(run.attack), "convention": run.convention,
+        "record": {"seconds_of_all_images": seconds},
+    }  # fmt: skip
+    return results, Drawn(models, images, place.device, run.attack.seed)
 
 
 def images_of(run: Run, data: Path | None) -> list[Image]:
@@ -34,61 +66,3 @@ def images_of(run: Run, data: Path | None) -> list[Image]:
         else:
             images += benchmark(data, [name], run.at_most)
     return images
-
-
-def conduct(
-    title: str,
-    run: Run,
-    subjects: Sequence[Subject],
-    images: Sequence[Image],
-    folder: Path,
-    *,
-    record: Record,
-    parts: Path,
-    convention: str = "rgb",
-    device: torch.device | str = "cpu",
-    max_batch: int | None = None,
-    rank: int = 0,
-    world: int = 1,
-) -> bool:
-    """Make this process's share of a run, and its page if nothing is missing then.
-
-    Numbers do not depend, but for rounding, on ``max_batch`` or the number of processes, nor on whether the work was
-    broken off in between.
-
-    Args:
-        title: of the page.
-        run: settings.
-        subjects: the models, on the device.
-        images: of :func:`images_of`.
-        folder: gets ``rows.json``, ``table.md``, ``figure7``, ``sharpness`` and ``outputs`` (PNG and PDF).
-        record: begun when the work was.
-        parts: gets a file for each model, image and alpha.
-        convention: of the PSNRs in table and figures, see :data:`reference_experiments.srflow.attack.CONVENTIONS`.
-        device, max_batch, rank, world: as in :func:`reference_experiments.srflow.study.work`.
-
-    Returns:
-        Whether the page was written.
-    """
-    items = planned(subjects, images, run.levels, run.attack, parts)
-    if not work(items, device, max_batch=max_batch, rank=rank, world=world):
-        return False
-    found = rows(items)
-    how = protocol(run.attack)
-    seconds = round(sum(row["seconds"] for row in found), 1)
-    made = record.finished(device, seconds_of_all_images=seconds)
-    write_json(folder / "rows.json", {"rows": found, "protocol": how, "record": made})
-    summary = Summary(found, convention)
-    write_atomically(folder / "table.md", page(title, summary, how, made))
-    figure7(folder / "figure7", summary)
-    sharpness_figure(folder / "sharpness", summary)
-    outputs_figure(folder / "outputs", subjects, images, device, run.attack.seed)
-    return True
-
-
-def changed(run: Run, **given: object) -> Run:
-    """The run with the settings that are not None in the place of its own, those of the attack too."""
-    wanted = {name: value for name, value in given.items() if value is not None}
-    of_attack = {name: wanted.pop(name) for name in list(wanted) if name in vars(run.attack)}
-    attack = replace(run.attack, **of_attack)  # type: ignore[arg-type]
-    return replace(run, attack=attack, **wanted)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from reference_experiments.images.numbers import Number, per_image
 LARGE = 1e4
 """Nothing that is measured of images in [0, 1] should be as large."""
 Rows = Sequence[dict[str, Any]]
-"""What :func:`reference_experiments.srflow.study.rows` gave."""
+"""What :func:`reference_experiments.srflow.items.rows` gave."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Summary:
 
     rows: Rows
     convention: str = "rgb"
+
+    @classmethod
+    def of(cls, results: dict[str, Any]) -> Summary:
+        """The summary of a run's results."""
+        return cls(results["rows"], results.get("convention", "rgb"))
 
     @property
     def models(self) -> list[str]:
@@ -64,9 +69,12 @@ class Summary:
         values = [value for value in self.values(model, of_set, levels, name) if value is not None]
         return per_image(torch.tensor(values, dtype=torch.float64)) if values else None
 
-    def difference(self, model: str, other: str, of_set: str, levels: float, name: str) -> Number | None:
+    def difference(
+        self, model: str, other: str, of_set: str, levels: float, name: str, name_of_other: str = ""
+    ) -> Number | None:
         """The mean of the first model's number less the other's over the images that have both, finite."""
-        pairs = zip(*(self.values(one, of_set, levels, name) for one in (model, other)), strict=True)
+        both = ((model, name), (other, name_of_other or name))
+        pairs = zip(*(self.values(one, of_set, levels, of_one) for one, of_one in both), strict=True)
         finite = [a - b for a, b in pairs if a is not None and b is not None and math.isfinite(a) and math.isfinite(b)]
         return per_image(torch.tensor(finite, dtype=torch.float64)) if finite else None
 

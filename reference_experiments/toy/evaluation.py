@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from reference_experiments.toy.data import disk, disk_posterior, half_height, sine_estimator, uniform
+from reference_experiments.toy.data import disk, sine_estimator
 from reference_experiments.toy.training import ToyEstimator
 from stochrobust import EVALUATION, PAPER_TOY, precision_recall, sensitivity, w2_squared
 
@@ -128,61 +127,6 @@ def evaluate_sine(alpha: float, eps: float, generator: torch.Generator, n_draws:
     return {"same_seed": found.same_seed, "w2_to_data": distance(disk(1000, generator), x_hat), **share}
 
 
-def posterior_sensitivity(eps: float, generator: torch.Generator) -> float:
-    """The root of Eq. 5 of the posterior sampler on the disk, in closed form, X_1 left out as in Table 3.
-
-    ``W2 = |c(y + delta) - c(y)| / sqrt(3)`` for uniform laws on plus and minus ``c = sqrt(1 - y^2)``.
-    """
-    y = disk(10_000, generator)[:, 0].double()
-    shift = torch.maximum(*((half_height(y + sign * eps) - half_height(y)).abs() for sign in (-1, 1)))
-    return float((shift.square() / 3).mean().sqrt())
-
-
 def distance(a: Tensor, b: Tensor) -> float:
     """``W2^2`` between two samples of one size, exact."""
     return float(w2_squared(a[None].double(), b[None].double()))
-
-
-def theorem1(
-    generator: torch.Generator, *, n: int = 1000, n_inputs: int = 40, n_given: int = 200
-) -> list[dict[str, Any]]:
-    """Theorem 1, numerically: distance to the posterior vanishes where quality and consistency are both perfect.
-
-    Each row: ``W2^2(p_X, p_X_hat)`` on n points, the root mean square of ``D(x_hat) - y``, and the mean over y of
-    ``W2^2(p_X_hat|Y, p_X|Y)`` on n_given points each. The first row, two draws of the posterior, is the floor.
-    """
-
-    def posterior(y: Tensor) -> Tensor:
-        return disk_posterior(y, generator)
-
-    def mirrored(y: Tensor) -> Tensor:
-        return posterior(-y)
-
-    def unrelated(y: Tensor) -> Tensor:
-        return disk(len(y), generator).to(y.dtype)
-
-    def arcsine(y: Tensor) -> Tensor:
-        angle = 2 * torch.pi * uniform(len(y), generator, y.dtype)
-        return torch.stack([y, half_height(y) * angle.sin()], 1)
-
-    cases: list[tuple[str, Callable[[Tensor], Tensor]]] = [
-        ("posterior sampler", posterior),
-        ("a draw of X unrelated to y: perfect quality, inconsistent", unrelated),
-        ("posterior at -y: perfect quality, inconsistent", mirrored),
-        ("arcsine draw: consistent, imperfect quality", arcsine),
-        ("erratic, alpha = 50: consistent, imperfect quality", lambda y: sine_estimator(y, 50.0)),
-        ("posterior mean: consistent, imperfect quality", lambda y: sine_estimator(y, 0.0)),
-    ]
-    rows: list[dict[str, Any]] = []
-    for name, estimate in cases:
-        y = disk(n, generator)[:, 0].double()
-        x_hat = estimate(y)
-        given = disk(n_inputs, generator)[:, 0].double().repeat_interleave(n_given)
-        groups = (t.reshape(n_inputs, n_given, 2) for t in (estimate(given), posterior(given)))
-        rows.append({
-            "estimator": name,
-            "w2_to_data": distance(disk(n, generator), x_hat),
-            "inconsistency": float((x_hat[:, 0] - y).square().mean().sqrt()),
-            "w2_to_posterior": float(w2_squared(*groups).mean()),
-        })  # fmt: skip
-    return rows

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from reference_experiments.runs import write_atomically
+from reference_experiments import plots
+from reference_experiments.study import Results
 from reference_experiments.toy.data import Ellipses, disk, sine_estimator, square, zigzag, zigzag_transport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DATA, OUTPUT = "#b9c4cf", "#c2410c"
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write the figure as PNG, whole or not at all."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    write_atomically(path, buffer.getvalue())
+def figures(results: Results, drawings: dict[str, dict[str, Tensor]], out: Path) -> None:
+    """All of them; ``drawings`` has what Figure 2 shows of each arm."""
+    figure2(out / "figure2", drawings, results)
+    figure4(out / "figure4", Ellipses(), results["ellipses"])
+    figure5(out / "figure5", results)
+    appendix_d(out / "appendix_d", results)
 
 
 def _points(axes: Axes, points: Tensor, **style: Any) -> None:
@@ -64,29 +67,29 @@ def figure2(path: Path, drawings: dict[str, dict[str, Tensor]], results: dict[st
         models = results["gans"][name]["models"]
         precision, recall = (statistics.fmean(model[m] for model in models) for m in ("precision", "recall"))
         columns.append((name, drawing["support"], drawing["samples"], "Sto" not in name, precision, recall))
-    figure = Figure(figsize=(2.0 * len(columns), 4.4))
+    figure = plots.new(2.0 * len(columns), 4.4)
     for index, (name, support, samples, line, precision, recall) in enumerate(columns):
         title = f"{name}\nP {precision:.2f}  R {recall:.2f}"
         _column(figure, len(columns), index, title, support, samples, background, line=line)
     figure.suptitle("Estimating x from y = x_1 on the disk (grey: the data; x_1 to the right, x_2 upwards)", fontsize=9)
-    save(figure, path)
+    plots.save(figure, path, kinds=("png",), dpi=110, bbox_inches="tight")
 
 
 def figure4(path: Path, region: Ellipses, found: dict[str, dict[str, float]]) -> None:
     """Two ellipses: one estimator avoids the hole, the other crosses it."""
     generator = torch.Generator().manual_seed(0)
     background, y = region.sample(12000, generator), torch.linspace(-region.a, region.a, 4000)
-    figure = Figure(figsize=(4.4, 5.6))
+    figure = plots.new(4.4, 5.6)
     for index, (name, estimate) in enumerate((("X_1", region.one_side), ("X_2", region.both_sides))):
         samples = estimate(region.sample(100, generator)[:, 0])
         title = f"{name}\nP {found[name]['precision']:.2f}  R {found[name]['recall']:.2f}"
         _column(figure, 2, index, title, estimate(y), samples, background, line=True)
-    save(figure, path)
+    plots.save(figure, path, kinds=("png",), dpi=110, bbox_inches="tight")
 
 
 def figure5(path: Path, results: dict[str, Any], f: int = 3) -> None:
     """The zigzag with its horizontal transport, and its distance to the square against f."""
-    figure = Figure(figsize=(8.5, 3.8))
+    figure = plots.new(8.5, 3.8)
     left, right = figure.subplots(1, 2)
     generator = torch.Generator().manual_seed(0)
     x = square(60, generator)
@@ -114,12 +117,12 @@ def figure5(path: Path, results: dict[str, Any], f: int = 3) -> None:
     right.axhline(results["zigzag_floor"], linestyle=":", color="#1d4ed8", label="W2², two samples of the square")
     right.set(title="distance to the data falls with f", xlabel="f")
     right.legend(fontsize=7)
-    save(figure, path)
+    plots.save(figure, path, kinds=("png",), dpi=110, bbox_inches="tight")
 
 
 def appendix_d(path: Path, results: dict[str, Any]) -> None:
     """Both sides of Appendix D's inequality, and the attack's estimate of the larger one."""
-    figure = Figure(figsize=(6.5, 3.4))
+    figure = plots.new(6.5, 3.4)
     axes = figure.subplots()
     arms = list(results["gans"])
     for offset, (field, label, colour) in enumerate((
@@ -136,4 +139,4 @@ def appendix_d(path: Path, results: dict[str, Any]) -> None:
     axes.set_ylabel("root of the sensitivity, 1e-3")
     axes.set_title("eps = 1e-3; one mark per training seed", fontsize=9)
     axes.legend(fontsize=7)
-    save(figure, path)
+    plots.save(figure, path, kinds=("png",), dpi=110, bbox_inches="tight")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from reference_experiments.__main__ import main
 from reference_experiments.diffusion import digits_part, disk_part
+from reference_experiments.diffusion.findings import findings
 from reference_experiments.diffusion.memory import PeakMemory
 from reference_experiments.diffusion.models import (
     Denoiser,
@@ -26,8 +27,8 @@ from reference_experiments.diffusion.models import (
     hidden,
     restored,
 )
-from reference_experiments.diffusion.report import sentences
-from reference_experiments.diffusion.study import PRESETS
+from reference_experiments.diffusion.presets import PRESETS
+from reference_experiments.diffusion.tables import GANS, times_as_long
 from reference_experiments.diffusion.training import FitConfig, Pairs, disk_pairs, fit, regression_loss, velocity_loss
 from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.toy.data import disk, half_height
@@ -220,24 +221,19 @@ def test_the_meter_counts_what_is_alive() -> None:
 # -- what is said ------------------------------------------------------------------------------------------------------
 
 
-def results(**changes: float) -> dict[str, Any]:
-    """Made-up results; a change is of the diffusion's row on the digits, or of ``mean_`` or ``disk_`` rows."""
+def results() -> dict[str, Any]:
+    """Made-up results in which every claim holds."""
     row = {
         "robustness": 20.0, "recall": 0.5, "std": 0.1, "w2": 0.16, "w2_same_seed": 0.16, "w2_gelbrich": 0.14,
-        "w2_mean_moves": 0.1, "rmse": 0.2, "same_seed": 0.16, "frechet": 0.3,
+        "w2_floor": 0.01,
     }  # fmt: skip
-    names = (digits_part.DIFFUSION, digits_part.MEAN, digits_part.REGRESSOR, *(
-        f"GAN, {kind}, {arm}" for kind in ("stochastic", "deterministic") for arm in ("erratic", "robust")
-    ))  # fmt: skip
-    rows = {name: dict(row) for name in names}
-    disk_rows = {name: {"w2": 5e-4, "same_seed": 5e-4} for name in (disk_part.DIFFUSION, disk_part.SAMPLER)}
-    disk_rows[disk_part.REGRESSOR] = {"w2": 1e-5, "same_seed": 1e-5}
-    for name, value in changes.items():
-        kind, _, field = name.partition("__")
-        where = {"ours": rows[digits_part.DIFFUSION], "mean": rows[digits_part.MEAN],
-                 "regressor": rows[digits_part.REGRESSOR], "disk": disk_rows[disk_part.DIFFUSION],
-                 "line": disk_rows[disk_part.REGRESSOR]}[kind]  # fmt: skip
-        where[field] = value
+    rows = {name: dict(row) for name in (digits_part.DIFFUSION, digits_part.MEAN, digits_part.REGRESSOR, *GANS)}
+    for name in GANS:
+        rows[name]["robustness"] = 10.0
+    for name in (digits_part.MEAN, digits_part.REGRESSOR):
+        rows[name]["w2"] = 0.09
+    names = (disk_part.DIFFUSION, disk_part.SAMPLER, disk_part.REGRESSOR, disk_part.MEAN)
+    disk_rows = dict(zip(names, ({"w2": w2} for w2 in (5.2e-4, 5.1e-4, 1e-5, 0.0)), strict=True))
     memory = [{"steps": 9, "bytes": 8e6, "seconds": 1.0}, {"steps": 9, "bytes": 2e6, "seconds": 1.5}]
     return {
         "digits": {"rows": rows, "memory": memory, "eps": 0.2},
@@ -245,30 +241,36 @@ def results(**changes: float) -> dict[str, Any]:
     }
 
 
-def test_sentences_follow_the_figures() -> None:
-    cost, gans, coupling, means, sampler, mean = sentences(results(mean__w2=0.09))
-    assert "4.0 times less memory (8.0 -> 2.0 MB) and takes 1.50 times as long" in cost
-    assert gans.count("as robust as") == 4
-    assert "W2² is 100 %" in coupling
-    assert "nearly the best" in coupling
-    assert "moves 2.00 times as far as its attack (W2), and the mean of a few of its samples 1.50 times" in means
-    assert means.count("no less robust") == 2
-    assert "moves as far as the posterior itself (0.50 against 0.50" in sampler
-    assert "no less robust" in mean
+def test_findings_follow_the_figures() -> None:
+    found = findings(results())
+    assert [finding.word for finding in found] == ["exact", *["in direction"] * 6, "exact", "in direction"]
+    assert all(finding.verdict == "exact: holds" for finding in found if finding.word == "exact")
+    assert found[0].here == "8.0 -> 2.0 MB at 1.50 times the time"
+    assert (found[1].effect, found[1].placebo) == (10.0, 0.0)
+    assert found[4].effect == pytest.approx(0.5)  # 2 and 1.5 times the attack
+    assert found[6].effect == pytest.approx(0.03)  # 0.52 and 0.5, to 10 %
 
 
-def test_sentences_when_the_figures_fall_the_other_way() -> None:
-    changed = results(
-        ours__robustness=15.0, ours__w2_same_seed=0.4, mean__w2=0.3, regressor__w2=0.64, disk__w2=1e-3,
-        line__same_seed=1e-3,
-    )  # fmt: skip
-    _, gans, coupling, means, sampler, mean = sentences(changed)
-    assert gans.count("less robust than") == 4
-    assert "far from optimal" in coupling
-    assert "mean of samples is less robust" in means
-    assert "regressor is less robust" in means
-    assert "2.00 times as far as the posterior" in sampler
-    assert "regressor is less robust" in mean
+@pytest.mark.parametrize(
+    ("which", "part", "name", "key", "value"),
+    [
+        (1, "digits", GANS[0], "robustness", 21.0), (2, "digits", GANS[1], "robustness", 21.0),
+        (3, "digits", digits_part.DIFFUSION, "w2_same_seed", 0.17),
+        (4, "digits", digits_part.MEAN, "w2", 0.17), (5, "digits", digits_part.REGRESSOR, "w2", 0.17),
+        (6, "disk", disk_part.DIFFUSION, "w2", 5.6e-4), (8, "disk", disk_part.REGRESSOR, "w2", 6e-4),
+    ],
+)  # fmt: skip
+def test_findings_when_a_figure_falls_the_other_way(which: int, part: str, name: str, key: str, value: float) -> None:
+    changed = results()
+    changed[part]["rows"][name][key] = value
+    assert findings(changed)[which].word == "against direction"
+
+
+def test_a_clock_that_did_not_advance_loses_no_run() -> None:
+    still = results()
+    still["digits"]["memory"][0]["seconds"] = 0.0
+    assert math.isnan(times_as_long(*still["digits"]["memory"]))
+    assert findings(still)[0].verdict == "exact: holds"
 
 
 def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,5 +288,5 @@ def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture
     assert stored["record"]["seed"] == 3
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     table = (tmp_path / "table.md").read_text()
-    assert all(sentence in table for sentence in stored["findings"])
+    assert all(finding["claim"] in table for finding in stored["findings"])
     assert table in capsys.readouterr().out

@@ -5,27 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from reference_experiments.__main__ import main
-from reference_experiments.arms import Arm
-from reference_experiments.digits.alternatives import (
-    NONE,
-    PRESETS,
-    Run,
-    checkpoint_path,
-    choose,
-    entry,
-    measure_one,
-    run,
-    train_one,
-)
-from reference_experiments.digits.alternatives_report import paragraph, report
-from reference_experiments.digits.data import load_digits, observed
-from reference_experiments.digits.regularizers import (
+from reference_experiments.alternatives.findings import findings
+from reference_experiments.alternatives.presets import PRESETS
+from reference_experiments.alternatives.regularizers import (
     ARM,
     INTERVALS,
     TOLERANCE,
@@ -37,8 +26,12 @@ from reference_experiments.digits.regularizers import (
     terms,
     weighted,
 )
+from reference_experiments.alternatives.run import NONE, Run, checkpoint_path, choose, measure_one, run, train_one
+from reference_experiments.alternatives.tables import TITLES, tables
+from reference_experiments.arms import Arm
+from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.digits.training import DigitTraining, build_estimator, robustness, train
-from reference_experiments.runs import Record
+from reference_experiments.study import Place
 from stochrobust import PAPER, TRAINING, SphereAscent, std_reward_loss
 
 pytest.importorskip("sklearn")
@@ -63,8 +56,8 @@ def test_cost_of_passes_that_can_be_counted_by_hand() -> None:
     # A forward pass and a backward pass to the input and to every weight: two products for each of the forward's, but
     # for the fixed projections, which have no gradient of their own.
     wide = replace(TINY, waves=1)
-    assert forward_passes(Term("", loss, (1.0,)), 3, wide) == pytest.approx(9, rel=0.05)
-    assert forward_passes(Term("", loss, (1.0,)), 6, wide) == 2 * forward_passes(Term("", loss, (1.0,)), 3, wide)
+    assert forward_passes(Term(loss, (1.0,)), 3, wide) == pytest.approx(9, rel=0.05)
+    assert forward_passes(Term(loss, (1.0,)), 6, wide) == 2 * forward_passes(Term(loss, (1.0,)), 3, wide)
 
 
 @pytest.mark.parametrize("attack", [PAPER, TRAINING, SphereAscent(3)], ids=["paper", "training", "3 steps"])
@@ -84,8 +77,8 @@ def test_all_terms_cost_the_same(attack: object) -> None:
 
 
 def test_a_cost_that_cannot_be_met_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reference_experiments.digits.regularizers.TOLERANCE", 1e-9)
-    with pytest.raises(ValueError, match=r"Spectral penalty costs .* passes per seed"):
+    monkeypatch.setattr("reference_experiments.alternatives.regularizers.TOLERANCE", 1e-9)
+    with pytest.raises(ValueError, match=r"spectral costs .* passes per seed"):
         shares(TINY, PAPER)
 
 
@@ -175,68 +168,67 @@ def test_the_weight_is_the_most_robust_of_the_good_ones_or_else_the_best() -> No
     assert choose(strict, [none, run_of("a", 1, 0.2, 10), run_of("a", 2, 0.4, 20)], "a") == 1
 
 
-def test_a_line_is_of_one_weight_and_all_its_training_seeds() -> None:
-    runs = [run_of("a", 1, 0.2, 10), run_of("a", 1, 0.4, 20, seed=1), run_of("a", 2, 9, 99), run_of("b", 1, 9, 99)]
-    line = entry(runs, None, "a", 1, None)
-    assert line.row["frechet"].mean == pytest.approx(0.3)
-    assert line.row["robustness_evaluation"].text(1) == "15.0 ± 7.1"
+def results_of(runs: list[Run]) -> dict[str, Any]:
+    """The results of some runs, the weight of each the last."""
+    shares = {one.name: {"n_seeds": 4, "every": 3, "forward_passes": 20.0} for one in runs if one.name != NONE}
+    settings = {"training": {"steps": 9}, "attack": "SphereAscent(2)", "n_training_seeds": 1, "n_weights": 1,
+                "n_choosing": 5, "seed": 0}  # fmt: skip
+    record = {"command": "c", "revision": "r", "hardware": "h", "seconds": 1, "training_cpu_seconds": 2,
+              "trained_at": ["abc"]}  # fmt: skip
+    results = {"runs": [one._asdict() for one in runs], "chosen_weights": {one.name: one.weight for one in runs},
+               "shares": shares, "rule": "the rule", "compared": "it", "settings": settings,
+               "record": record}  # fmt: skip
+    return results | {"findings": [finding.as_json() for finding in findings(results)]}
 
 
-def test_the_paragraph_follows_the_figures() -> None:
-    def lines(eq7: float, other: float, std: float) -> str:
-        term = terms(TINY, PAPER)
-        runs = [
-            run_of(NONE, 0, 0.2, 7, std=0.001),
-            run_of("paper", 1, 0.3, eq7),
-            run_of("jacobian", 1, 0.3, other, std=std),
-        ]
-        return paragraph([entry(runs, term.get(one.name), one.name, one.weight, None) for one in runs], 1)
+def test_findings_follow_the_figures() -> None:
+    def runs(eq7: float, other: float) -> list[Run]:
+        return [
+            one for seed in (0, 1) for one in (
+                run_of(NONE, 0, 0.2, 7 + seed, seed=seed), run_of("paper", 1, 0.3, eq7 + seed, seed=seed),
+                run_of("jacobian", 1, 0.3, other, seed=seed, std=0.2), run_of("spectral", 1, 0.3, 3.0, seed=seed),
+            )
+        ]  # fmt: skip
 
-    assert "7.0 dB to 20.0 dB and is more robust than the best of the others, Jacobian penalty (15.0 dB)" in lines(
-        20, 15, 0.1
-    )
-    assert "is less robust than" in lines(15, 20, 0.1)
-    assert "is about as robust as" in lines(20, 19, 0.1)
-    assert "no regularizer at all: Jacobian penalty" in lines(20, 8, 0.1)
-    assert "no regularizer at all" not in lines(20, 15, 0.1)
-    assert "the GAN ignores its seeds (per-pixel std 0.001)" in lines(20, 15, 0.1)
-    assert "ignores them with Jacobian penalty 0.005" in lines(20, 15, 0.005)
-    assert "ignores them" not in lines(20, 15, 0.1)
+    found = findings(results_of(runs(20.0, 15.0)))
+    assert [finding.word for finding in found] == ["in direction"] * 2 + ["against direction"] * 2
+    assert "Jacobian penalty, the most robust of the other" in found[1].claim
+    assert found[1].here == "Eq. 7, paper's attack 20.5 ± 0.7, Jacobian penalty 15.0 ± 0.0"
+    assert (found[1].effect, found[1].placebo, found[1].trainings) == (5.5, 1.0, 2)
+    assert [finding.word for finding in findings(results_of(runs(6.0, 15.0)))[:2]] == ["against direction"] * 2
 
 
-def test_the_page_names_the_attack_where_it_is_not_the_papers() -> None:
-    runs = [run_of(NONE, 0, 0.2, 7), run_of("paper", 1, 0.3, 20)]
-    entries = [entry(runs, None, one.name, one.weight, Share(4, 3, 20.0)) for one in runs]
-    record: dict[str, object] = {"command": "c", "revision": "r", "hardware": "h", "seconds": 1}
-    record |= {"training_cpu_seconds": 2, "trained_at": ["abc"]}
+def test_the_page_has_a_line_for_each_weight_and_all_its_training_seeds() -> None:
+    page = tables(results_of([
+        run_of(NONE, 0, 0.2, 7), run_of("paper", 1, 0.2, 10), run_of("paper", 1, 0.4, 20, seed=1),
+        run_of("jacobian", 1, 9, 99), run_of("jacobian", 1, 9, 99, seed=1), run_of(NONE, 0, 0.2, 7, seed=1),
+    ]))  # fmt: skip
+    lines = [line for line in page.splitlines() if line.startswith("| Eq. 7, paper")]
+    assert "15.0 ± 7.1" in lines[0]
+    assert "| **1** | 4, 3 | 20.0 |" in lines[1]
+    assert "Eq. 7 is trained by SphereAscent(2)" in page
 
-    def page(settings: object) -> str:
-        return report(settings, entries, entries, {"paper": 1}, "the rule", "the text", record)  # type: ignore[arg-type]
 
-    assert "trained by SphereAscent(steps=2" in page(SETTINGS)
-    assert "trained by" not in page(replace(SETTINGS, attack=PAPER))
-    assert "**1**" in page(SETTINGS)
-    assert len({line.count("|") for line in page(SETTINGS).splitlines() if line.startswith("|")}) == 1
+def test_every_term_has_a_title() -> None:
+    assert [*terms(TINY, TRAINING), NONE] == [*list(TITLES)[1:], NONE]
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
 def test_every_weight_is_tried_and_the_chosen_ones_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "reference_experiments.digits.alternatives"
+    module = "reference_experiments.alternatives.run"
     monkeypatch.setattr(f"{module}.train_one", lambda *arguments: None)
     monkeypatch.setattr(
         f"{module}.measure_one",
         lambda settings, x, model, name, weight, seed, path: run_of(name, weight, 0.2, 10 + weight, seed),
     )
     settings = replace(SETTINGS, n_weights=2, n_training_seeds=3)
-    run(settings, tmp_path, tmp_path, 5, Record("command"))
-    results = json.loads((tmp_path / "results.json").read_text())
+    results, _ = run(settings, Place(tmp_path, tmp_path, seed=5))
     weights = {name: term.weights[:2] for name, term in terms(settings.training, settings.attack).items()}
     tried = {name: [one["weight"] for one in results["runs"] if one["name"] == name] for name in weights}
     assert tried == {name: [*sorted(pair), max(pair), max(pair)] for name, pair in weights.items()}
     assert [one["seed"] for one in results["runs"] if one["name"] == NONE] == [5, 6, 7]
-    assert "Mean ± std of 3 training seed(s)" in (tmp_path / "table.md").read_text()
 
 
 def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,7 +240,7 @@ def test_the_study_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture
     assert all(results["chosen_weights"][name] == term.weights[0] for name, term in every_term.items())
     assert results["record"]["seconds"] > 0
     page = (out / "table.md").read_text()
-    assert results["paragraph"] in page
-    assert all(term.title in page for term in every_term.values())
+    assert all(finding["claim"] in page for finding in results["findings"])
+    assert all(f"| {TITLES[name]} |" in page for name in every_term)
     assert page in capsys.readouterr().out
     assert len(list((tmp_path / "runs").glob("*.pt"))) == len(results["runs"])

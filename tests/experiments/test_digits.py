@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from reference_experiments.__main__ import main
 from reference_experiments.arms import ARMS, Arm
+from reference_experiments.demo.figures import model_panels
+from reference_experiments.demo.presets import PRESETS
+from reference_experiments.demo.tables import COLUMNS, table1
 from reference_experiments.digits.data import N_VALIDATION, load_digits, observed
-from reference_experiments.digits.demo import PRESETS, main
 from reference_experiments.digits.evaluation import Protocol, measure, raw_pixel_frechet, realism, robustness, std_map
-from reference_experiments.digits.figures import model_panels
-from reference_experiments.digits.findings import Row, Statistic, sentences, summarize, table
 from reference_experiments.digits.restorers import load_restorer
 from reference_experiments.digits.training import DigitTraining, build_estimator, restore, train
 from stochrobust import InpaintingProjector, consistency_psnr
@@ -143,50 +145,6 @@ def test_measuring_is_repeatable() -> None:
     assert row["std"] != measure(G, x, TINY.eps, PROTOCOL, 2)["std"]
 
 
-def rows_of(**figures: tuple[float, float, float, float]) -> dict[Arm, Row]:
-    """Rows with figures in the order of ARMS."""
-    return {arm: {name: Statistic(values[i]) for name, values in figures.items()} for i, arm in enumerate(ARMS)}
-
-
-def test_sentences_when_the_figures_are_as_in_the_paper() -> None:
-    rows = rows_of(
-        recall=(0.5, 0.6, 0.4, 0.04),
-        frechet=(0.4, 0.42, 0.5, 1.5),
-        std=(0.002, 0.1, 0.0, 0.0),
-        robustness_evaluation=(10.0, 26.0, 9.0, 25.5),
-        robustness_paper=(11.0, 31.0, 9.5, 28.0),
-    )
-    deterministic, stochastic, gained, compared, flattered, variety = sentences(rows)
-    assert "takes 90 % of its recall (0.40 -> 0.04)" in deterministic
-    assert "multiplies its Fréchet distance by 3.0 (0.50 -> 1.50)" in deterministic
-    assert "raises its recall (0.50 -> 0.60) and raises its Fréchet distance by 5 %" in stochastic
-    assert "gains the stochastic GAN 16.0 dB (10.0 -> 26.0 dB) and gains the deterministic GAN 16.5 dB" in gained
-    assert "as robust as" in compared
-    assert "more robust than the stronger one does, by 0.5 to 5.0 dB; of the two robust GANs the same is" in flattered
-    assert "has collapsed" in variety
-    assert "50.0 times as high (0.100 against 0.002)" in variety
-
-
-def test_sentences_when_the_figures_fall_the_other_way() -> None:
-    rows = rows_of(
-        recall=(0.5, 0.1, 0.4, 0.4),
-        frechet=(0.4, 0.2, 0.5, 0.5),
-        std=(0.1, 0.05, 0.0, 0.0),
-        robustness_evaluation=(10.0, 9.0, 9.0, 20.0),
-        robustness_paper=(11.0, 22.0, 10.0, 21.0),
-    )
-    deterministic, stochastic, gained, compared, flattered, variety = sentences(rows)
-    assert "leaves its recall as it was" in deterministic
-    assert "leaves its Fréchet distance as it was" in deterministic
-    assert "takes 80 % of its recall" in stochastic
-    assert "lowers its Fréchet distance by 50 %" in stochastic
-    assert "loses the stochastic GAN 1.0 dB" in gained
-    assert "less robust than" in compared
-    assert "by 1.0 to 13.0 dB; of the two robust GANs another is ahead" in flattered
-    assert "has not collapsed" in variety
-    assert "0.5 times as high" in variety
-
-
 def test_the_figure_shows_samples_an_attack_within_its_radius_and_the_spread() -> None:
     y, known = some_inputs(3), observed()
     panels = dict(model_panels(build_estimator(TINY, ARMS[0]), y, TINY.eps, 0))
@@ -199,31 +157,20 @@ def test_the_figure_shows_samples_an_attack_within_its_radius_and_the_spread() -
     assert torch.equal(fixed["sample 1"], fixed["sample 2"])
 
 
-def test_several_training_seeds_give_mean_and_spread() -> None:
-    row = summarize([{"recall": 0.2, "consistency": torch.inf}, {"recall": 0.4, "consistency": torch.inf}])
-    assert tuple(row["recall"]) == pytest.approx((0.3, 0.2 / 2**0.5))
-    assert row["recall"].text(2) == "0.30 ± 0.14"
-    assert row["consistency"].text(1) == "exact"
-    assert summarize([{"recall": 0.2}])["recall"].text(2) == "0.20"
-
-
-def test_the_table_has_a_row_per_arm() -> None:
-    names = ("frechet", "precision", "recall", "std", "robustness_paper", "robustness_evaluation")
-    figures = dict.fromkeys((*names, "ai_psnr_paper", "ai_psnr_evaluation", "consistency"), (0.11, 0.22, 0.33, 0.44))
-    lines = table(rows_of(**figures), {"recall": 0.9}).splitlines()
-    assert len(lines) == 2 + 4 + 1
-    assert lines[3].startswith("| Stochastic, robust | 0.22 |")
+def test_the_table_has_a_row_per_arm_and_for_each_reference() -> None:
+    values = {name: {"values": [0.1, 0.3]} for name in COLUMNS} | {"consistency": {"values": [torch.inf, torch.inf]}}
+    results: dict[str, Any] = {"arms": {arm.name: values for arm in ARMS}, "training_digits": {"recall": 0.9}}
+    lines = table1(results | {"references": {"Other": {"recall": 0.5}}}).splitlines()
+    assert len(lines) == 2 + 4 + 2
+    assert lines[3].startswith("| Stochastic, robust | 0.20 ± 0.14 |")
+    assert lines[3].endswith("| exact |")
+    assert lines[-2].startswith("| *Other* |  |  | 0.50 |")
     assert len({line.count("|") for line in lines}) == 1
-
-
-def test_an_unknown_preset_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="demo, seeds, smoke"):
-        main("fast", tmp_path, 0)
 
 
 def test_the_demo_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
-    main("smoke", out, 0)
+    main(["demo", "--preset", "smoke", "--out", str(out)])
     results = json.loads((out / "results.json").read_text())
     assert list(results["arms"]) == [arm.name for arm in ARMS]
     assert results["arms"]["stochastic, robust"]["ai_psnr_paper"]["values"] == [pytest.approx(30, abs=0.2)]
@@ -232,7 +179,7 @@ def test_the_demo_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     assert (out / "table.md").read_text() in printed
     assert str(out) in printed
-    assert all(sentence in printed for sentence in results["findings"])
+    assert all(finding["claim"] in printed for finding in results["findings"])
     y = some_inputs(5)
     z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
     for arm in ARMS:

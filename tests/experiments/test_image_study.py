@@ -18,9 +18,9 @@ from reference_experiments.arms import ARMS
 from reference_experiments.data.prepare import prepare
 from reference_experiments.images import command
 from reference_experiments.images.presets import PRESETS
-from reference_experiments.images.report import record, scale
+from reference_experiments.images.run import Places
 from reference_experiments.images.settings import Training, scaled_milestones
-from reference_experiments.images.study import Places
+from reference_experiments.images.tables import record, scale
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 
 def study(places: Places, out: Path, *arguments: str) -> tuple[dict[str, Any], str]:
     main([*arguments, "--data", str(places.data), "--runs", str(places.runs), "--out", str(out)])
-    return json.loads((out / "rows.json").read_text()), (out / "table.md").read_text()
+    return json.loads((out / "results.json").read_text()), (out / "table.md").read_text()
 
 
 def test_inpainting_from_data_to_table_and_figure(
@@ -46,10 +46,10 @@ def test_inpainting_from_data_to_table_and_figure(
         assert row["training"][0]["step"] == 4
         assert row["training"][0]["command"].startswith("python -m reference_experiments inpainting")
         assert float(row["values"]["consistency"]["estimate"]) > 100
-    assert {path.name for path in tmp_path.iterdir()} == {"rows.json", "table.md", "figure1.png", "figure1.pdf"}
-    assert page.count("\n| ") == 1 + 4 + 1
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "table.md", "figure1.png", "figure1.pdf"}
+    assert page.count("\n| ") == 1 + 1 + 4 + 1 + 1 + 1 + 11  # both tables, with their rules
     assert "[0.388]" in page  # the paper's recall
-    assert all(finding["claim"] in page for finding in results["findings"]["smoke-inpainting"])
+    assert all(finding["claim"] in page for finding in results["findings"])
     assert "steps 4 (1200000)" in page
 
     again, _ = study(places, tmp_path, "inpainting", "--preset", "smoke-inpainting")  # nothing is done twice
@@ -59,12 +59,12 @@ def test_inpainting_from_data_to_table_and_figure(
 
 
 def test_super_resolution_by_two_factors_from_data_to_figure(places: Places, tmp_path: Path) -> None:
-    chosen = ["--preset", "smoke", "--factors", "4", "8", "--seeds", "1"]
+    chosen = ["--preset", "smoke", "--names", "smoke-sr4", "smoke-sr8", "--seed", "1"]
     results, page = study(places, tmp_path, "super-resolution", *chosen)
     assert list(results["tasks"]) == ["smoke-sr4", "smoke-sr8"]
     assert [row["model"]["description"]["seed"] for (row,) in results["tasks"]["smoke-sr4"].values()] == [1] * 4
     assert {"figure3.png", "figure3.pdf", "figure1-smoke-sr4.png"} <= {path.name for path in tmp_path.iterdir()}
-    assert all(finding["claim"] in page for finding in results["trends"])
+    assert all(finding["claim"] in page for finding in results["findings"])
     assert "[0.388]" not in page
 
 
@@ -77,7 +77,7 @@ def test_two_processes_do_a_study_together(places: Places, tmp_path: Path) -> No
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *study, *where], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    results = json.loads((tmp_path / "out" / "rows.json").read_text())
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
     for (row,) in results["tasks"]["smoke-inpainting"].values():
         assert row["training"][0]["processes"] == 2
     assert done.stdout.count("Results: ") == 1
@@ -92,8 +92,8 @@ def test_models_and_seeds_can_be_trained_one_by_one(places: Places) -> None:
 
 
 def test_an_unknown_factor_is_named(places: Places, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"--factors of smoke must be among \[4, 8\], got \[16\]"):
-        study(places, tmp_path, "super-resolution", "--preset", "smoke", "--factors", "4", "16")
+    with pytest.raises(SystemExit, match=r"names must be among .*, got \['smoke-sr16'\]"):
+        study(places, tmp_path, "super-resolution", "--preset", "smoke", "--names", "smoke-sr4", "smoke-sr16")
 
 
 def test_a_set_that_was_not_prepared_is_asked_for(tmp_path: Path) -> None:

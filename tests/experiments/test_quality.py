@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from reference_experiments.__main__ import RESULTS
+from reference_experiments import readme
 from reference_experiments.data.images64 import FOLDER_VARIABLE, data_folder, images64
-from reference_experiments.quality.study import TITLES, Settings, blurred, compare, image_sets, table
+from reference_experiments.quality.findings import findings
+from reference_experiments.quality.presets import Settings
+from reference_experiments.quality.run import blurred, compare, image_sets
+from reference_experiments.quality.tables import TITLES, tables
 from stochrobust import Features, Interval
 
-STORED = RESULTS / "quality" / "quality.json"
+STORED = readme.HERE / "results" / "quality" / "results.json"
 
 
 @pytest.fixture
@@ -76,12 +79,29 @@ def test_the_blur_is_a_gaussian() -> None:
 
 def test_the_table_has_a_line_for_each_set_and_a_column_for_each_number() -> None:
     generator = torch.Generator().manual_seed(0)
-    sets = {name: Features(torch.randn(40, 3, generator=generator)) for name in ("real", "a", "b")}
-    rows = compare(sets, Settings(k=3, n_splits=2))
-    lines = table(rows).splitlines()
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| a", "| b"]
+    sets = {name: Features(torch.randn(40, 3, generator=generator)) for name in ("real", "other faces", "no faces")}
+    settings = Settings(k=3, n_splits=2)
+    rows = compare(sets, settings)
+    assert all(isinstance(number, Interval) for number in rows["no faces"].values())
+    protocol = {"extractor": "E", "weights": "0123456789abcdef", "preprocessing": "p"}
+    record = {"settings": vars(settings), "protocol": protocol, "command": "c", "revision": "r", "hardware": "h",
+              "seconds": 1.0}  # fmt: skip
+    plain = {name: {key: vars(one) for key, one in row.items()} for name, row in rows.items()}
+    results = {"rows": plain, "record": record, "findings": []}
+    lines = [line for line in tables(results).splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| other faces", "| no faces"]
     assert all(line.count("|") == len(TITLES) + 2 for line in lines)
-    assert all(isinstance(number, Interval) for number in rows["a"].values())
+    assert "E, SHA-256 0123456789ab, p; k = 3" in tables(results)
+
+
+def test_other_faces_are_better_by_every_number_but_recall() -> None:
+    found = findings(json.loads(STORED.read_text()))
+    assert [finding.claim.split(" is better")[0] for finding in found] == [title[:-2] for title in TITLES.values()]
+    assert [finding.verdict for finding in found].count("exact: holds") == 5
+    turned = json.loads(STORED.read_text())
+    rows = turned["rows"]
+    rows["other faces"], rows["no faces"] = rows["no faces"], rows["other faces"]
+    assert findings(turned)[0].verdict == "exact: fails"
 
 
 # What each degradation does to each number, against faces of other people; "~" where either way would be right.

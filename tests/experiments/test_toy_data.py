@@ -17,7 +17,8 @@ from reference_experiments.toy.data import (
     zigzag,
     zigzag_transport,
 )
-from reference_experiments.toy.evaluation import distance, maxima, posterior_sensitivity, quantiles, theorem1
+from reference_experiments.toy.evaluation import distance, maxima, quantiles
+from reference_experiments.toy.exact import exact, posterior_sensitivity, rotated_seed, theorem1
 
 
 def generator() -> torch.Generator:
@@ -115,3 +116,25 @@ def test_theorem_1_only_the_posterior_has_all_three() -> None:
 def test_distance_of_a_translation() -> None:
     x = disk(50, generator())
     assert distance(x, x + torch.tensor([0.3, 0.4])) == pytest.approx(0.25, rel=1e-5)
+
+
+def test_a_seed_that_y_rotates_moves_the_outputs_and_not_their_law() -> None:
+    eps = 0.01
+    z = torch.randn(200_000, 2, generator=generator(), dtype=torch.float64)
+    turned = torch.polar(torch.ones(()).double(), torch.tensor(2 * math.pi * eps).double()) * torch.view_as_complex(z)
+    change = (torch.view_as_real(turned) - z).square().sum(1).mean().sqrt()
+    assert rotated_seed(eps).same_seed == pytest.approx(float(change), rel=5e-3)
+    assert rotated_seed(eps).w2 == 0
+
+
+def test_floors_are_means_of_draws_with_their_deviation() -> None:
+    found = exact(1e-2, generator(), n_draws=3, n_inputs=50, n_points=40)
+    again = generator()
+    rows = [theorem1(again, n=40) for _ in range(3)]
+    first = torch.tensor([draw[0]["w2_to_data"] for draw in rows], dtype=torch.float64)
+    assert found["theorem_1"][0]["w2_to_data"] == pytest.approx(
+        {"mean": float(first.mean()), "spread": float(first.std())}
+    )
+    own = torch.tensor([posterior_sensitivity(1e-2, again, 50) for _ in range(3)], dtype=torch.float64)
+    assert found["posterior_sensitivity"] == pytest.approx({"mean": float(own.mean()), "spread": float(own.std())})
+    assert (found["n_draws"], found["n_inputs"]) == (3, 50)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 import torch
 
 from reference_experiments.__main__ import main
-from reference_experiments.presets import ARMS, TOY
-from reference_experiments.toy import report
+from reference_experiments.toy import findings
 from reference_experiments.toy.evaluation import evaluate_gan
-from reference_experiments.toy.study import arm, only
+from reference_experiments.toy.presets import ARMS, PRESETS
+from reference_experiments.toy.run import only
 from reference_experiments.toy.training import FromClean, ToyEstimator, ToyTraining, train
 from stochrobust import PAPER_TOY, robustness_loss
 
@@ -27,7 +26,7 @@ def weights(estimator: ToyEstimator) -> list[torch.Tensor]:
 
 
 def test_paper_preset_is_appendix_e1s() -> None:
-    paper = TOY["paper"].base
+    paper = PRESETS["paper"].base
     estimator = ToyEstimator(replace(paper, n_models=1))
     assert sum(p.numel() for p in estimator.parameters()) == 790_017
     assert (paper.steps, paper.n_seeds, paper.eps, paper.r1, paper.lr) == (20_000, 50, 1e-3, 10.0, 1e-4)
@@ -35,10 +34,11 @@ def test_paper_preset_is_appendix_e1s() -> None:
 
 
 def test_arms_differ_in_seed_and_weight_only() -> None:
-    arms = {name: arm(TOY["quick"], name) for name in ARMS}
+    arms = {name: PRESETS["quick"].training(name, 3) for name in ARMS}
     alike = {name: replace(config, stochastic=False, weight=0.0) for name, config in arms.items()}
     assert len(set(alike.values())) == 1
     assert len(set(arms.values())) == 4
+    assert {config.seed for config in arms.values()} == {3}
 
 
 def test_the_robustness_losss_attack_is_the_one_named() -> None:
@@ -165,50 +165,54 @@ def test_smoke_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def measured() -> dict[str, Any]:
-    numbers = {
-        "attack": 0.9e-3,
-        "attack_on_few": 0.8e-3,
-        "precision": 0.97,
-        "recall": 0.98,
-        "same_seed": 1e-3,
-        "w2": 0.9e-3,
-    }
-    return {"gans": {name: {"models": [dict(numbers), dict(numbers)]} for name in report.PAPER}}
+def measured(**changed: list[dict[str, float]]) -> dict[str, Any]:
+    """Three trainings of each arm, with the paper's numbers but for a little, or others."""
+    little = (0.999, 1.0, 1.001)
+    gans = {
+        name: {"models": [{"same_seed": 1.2 * x * p["attack"], "w2": x * p["attack"], "attack_on_few": x * p["attack"],
+                           **{key: x * value for key, value in p.items()}} for x in little]}
+        for name, p in findings.PAPER.items()
+    }  # fmt: skip
+    for name, models in changed.items():
+        gans[name] = {"models": [old | new for old, new in zip(gans[name]["models"], models, strict=True)]}
+    return {"gans": gans}
 
 
-def test_conclusions_follow_the_numbers() -> None:
-    good = measured()
-    for model in good["gans"]["RobustGAN"]["models"]:
-        model.update(recall=0.02, same_seed=0.5e-3, w2=0.5e-3)
-    text = "\n".join(report.conclusions(good))
-    assert "2.0 times less sensitive costs it recall: 0.980 -> 0.020" in text
-    assert "RobustStoGAN keeps precision and recall above 0.95 at every training seed: the lowest is 0.970" in text
-    assert "never exceeds" in text
-    assert "maxima are 0.62 to 1.25 times what the 4-step attack finds, and change the order" in text
-    for model in good["gans"]["RobustGAN"]["models"]:
-        model.update(attack_on_few=0.4e-3)
-    assert "1.25 to 1.25 times what the 4-step attack finds, and leave the order" in "\n".join(report.conclusions(good))
-    good["gans"]["StoGAN"]["models"] = [{**numbers, "attack": 0.4e-3} for numbers in good["gans"]["StoGAN"]["models"]]
-    good["gans"]["RobustStoGAN"]["models"][0]["attack"] = good["gans"]["RobustStoGAN"]["models"][1]["attack"] = 0.2e-3
-    assert "ours are 0.40 and 0.20: its two rows fit exchanged" in "\n".join(report.conclusions(good))
-    bad = copy.deepcopy(good)
-    bad["gans"]["RobustStoGAN"]["models"][0]["attack"] = 2e-3
-    assert "its two rows fit as printed" in "\n".join(report.conclusions(bad))
-    bad = copy.deepcopy(good)
-    bad["gans"]["StoGAN"]["models"][1].update(recall=0.5, w2=2e-3)
-    bad["gans"]["RobustGAN"] = measured()["gans"]["RobustGAN"]
-    text = "\n".join(report.conclusions(bad))
-    assert "does not cost it recall: 0.980 -> 0.980" in text
-    assert "- StoGAN does not keep precision and recall above 0.95 at every training seed: the lowest is 0.500" in text
-    assert "Eq. 5 exceeds Eq. 7" in text
-    del good["gans"]["StoGAN"], good["gans"]["ErraticGAN"]
-    text = "\n".join(report.conclusions(good))
-    assert "RobustStoGAN keeps" in text
-    assert "- StoGAN" not in text
-    assert "deterministic" not in text
+def test_the_papers_numbers_confirm_what_it_prints() -> None:
+    found = findings.findings(measured())
+    assert [finding.word for finding in found] == ["confirmed"] * 6 + ["exact"]
+    recall, ahead, robust, *_, last = found
+    assert recall.effect == pytest.approx(0.207)
+    assert recall.placebo == pytest.approx(0.01, abs=1e-4)
+    assert ahead.effect == pytest.approx(0.973)
+    assert robust.effect == pytest.approx(2.85)
+    assert robust.placebo == pytest.approx(0.51 * 0.002)  # two trainings of one arm
+    assert last.here.startswith("12 of 12 models; the true maximum of Eq. 7 is 1.20 times")
+    assert last.verdict == "exact: holds"
 
 
-def test_spread_is_over_training_seeds() -> None:
-    assert report.spread([1.0, 3.0], 1) == "2.0 ± 1.4"
-    assert report.spread([1.0], 1) == "1.0"
+def test_other_numbers_say_otherwise() -> None:
+    bad = measured(RobustGAN=[{"recall": 0.5, "attack": 9e-3}] * 3, RobustStoGAN=[{"attack": 1e-5, "w2": 9.0}] * 3)
+    words = [finding.word for finding in findings.findings(bad)]
+    assert words == ["refuted", "confirmed", "refuted", "confirmed", "confirmed", "refuted", "exact"]
+    assert findings.findings(bad)[-1].verdict == "exact: fails"
+    bad = measured(RobustStoGAN=[{"recall": recall} for recall in (0.2, 0.99, 0.5)])
+    assert findings.findings(bad)[0].word == "not decided"  # the two stochastic GANs differ as much
+    few = measured()
+    del few["gans"]["StoGAN"], few["gans"]["ErraticGAN"]
+    assert [finding.claim[:24] for finding in findings.findings(few)] == [
+        "Of the two robust GANs t", "Of the two robust GANs t", "Appendix D: Eq. 5 never "
+    ]  # fmt: skip
+
+
+def test_theorem_1_by_its_draws() -> None:
+    def row(name: str, data: float, inconsistency: float, posterior: float) -> dict[str, Any]:
+        return {"estimator": name, **{key: {"mean": mean, "spread": 0.001} for key, mean in (
+            ("w2_to_data", data), ("inconsistency", inconsistency), ("w2_to_posterior", posterior))}}  # fmt: skip
+
+    rows = [row("posterior", 0.005, 0, 0.005), row("unrelated", 0.0065, 0.7, 0.5), row("arcsine", 0.02, 0, 0.021)]
+    (found,) = findings.findings({"gans": {}, "exact": {"theorem_1": rows}})
+    assert found.verdict == "exact: holds"
+    assert "2 of 2 others, at least 3.0 times the floor away" in found.here
+    rows[2] = row("arcsine", 0.0065, 0, 0.021)  # perfect, within two deviations of the floor
+    assert findings.findings({"gans": {}, "exact": {"theorem_1": rows}})[0].verdict == "exact: fails"

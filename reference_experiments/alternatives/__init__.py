@@ -1,0 +1,1 @@
+"""Eq. 7 beside other regularizers, on the digits, at equal cost."""
