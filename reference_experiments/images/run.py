@@ -112,7 +112,7 @@ def run(chosen: Chosen, place: Place) -> tuple[Results, Drawn] | None:
 def pictured(name: str, places: Places, device: torch.device) -> Tensor:
     """The first validation images of a preset."""
     images = open_set(places.data / PRESETS[name].data, "validation").images
-    return as_images(torch.from_numpy(images[:N_PICTURED]), device)
+    return as_images(torch.from_numpy(images[list(range(N_PICTURED))]), device)
 
 
 def models_of(name: str, seed: int, places: Places, device: torch.device) -> dict[Arm, Restorer]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from reference_experiments.gan import critic_loss, estimator_loss, r1_penalty
 from reference_experiments.images.settings import ATTACKS, Training
 from stochrobust import Consistent, SampleKeys, robustness_loss
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Losses = dict[str, Tensor]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from reference_experiments.data.arrays import ImageSet, Part, open_set
@@ -23,6 +23,9 @@ from reference_experiments.images.stats import Stats
 from reference_experiments.images.steps import Losses, Randomness, Trainee, critic_step, estimator_step
 from stochrobust import Consistent
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 N_EXAMPLES = 16
 """Validation images of a snapshot."""
 
@@ -34,6 +37,8 @@ def accelerated() -> Accelerator:
         ValueError: for float16, whose scaled losses and gradient penalty do not go together, 8 bits, or gradient
             accumulation.
     """
+    from accelerate import Accelerator
+
     accelerator = Accelerator()
     if (precision := accelerator.mixed_precision) not in ("no", "bf16"):
         raise ValueError(f"mixed precision must be 'bf16' or 'no', got {precision!r}: no loss is scaled here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,17 +38,18 @@ def run(run: Run, place: Place) -> tuple[Results, Drawn] | None:
     models = subjects(specs, place.device, checkpointing=run.checkpointing)
     named = os.environ.get(FOLDER_VARIABLE)
     images = images_of(run, place.data or (Path(named) if named else None))
-    items = planned(models, images, run.levels, run.attack, place.runs / "parts")
+    attack = replace(run.attack, seed=place.seed)
+    items = planned(models, images, run.levels, attack, place.runs / "parts")
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
     if not work(items, place.device, max_batch=run.max_batch, rank=rank, world=world):
         return None
     found = rows(items)
     seconds = round(sum(row["seconds"] for row in found), 1)
     results = {
-        "rows": found, "protocol": protocol(run.attack), "convention": run.convention,
+        "rows": found, "protocol": protocol(attack), "convention": run.convention,
         "record": {"seconds_of_all_images": seconds},
     }  # fmt: skip
-    return results, Drawn(models, images, place.device, run.attack.seed)
+    return results, Drawn(models, images, place.device, place.seed)
 
 
 def images_of(run: Run, data: Path | None) -> list[Image]:

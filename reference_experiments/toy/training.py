@@ -151,7 +151,8 @@ def train(
     parts: dict[str, Any] = {"estimator": estimator, "critic": critic, "G": optimizers[0], "C": optimizers[1]}
     start, before, begun = 0, 0.0, time.monotonic()
     if checkpoint is not None and (state := load_checkpoint(checkpoint, device)) is not None:
-        if state["config"] | {"steps": config.steps} != asdict(config):  # a finished run may be made longer
+        given = asdict(ToyTraining(**state["config"]))  # of settings that are newer than the file, the defaults
+        if given | {"steps": config.steps} != asdict(config):  # a finished run may be made longer
             raise ValueError(f"the checkpoint {checkpoint} is of another run: {state['config']}")
         for name, part in parts.items():
             part.load_state_dict(state[name])

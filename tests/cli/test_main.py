@@ -278,10 +278,10 @@ def test_the_exit_code_of_a_bad_verdict(
 
 def test_the_demo_is_that_of_the_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
-    monkeypatch.setattr("reference_experiments.digits.demo.main", lambda *given: asked.append(given))
+    monkeypatch.setattr("reference_experiments.__main__.main", lambda *given: asked.append(given))
     assert main(["demo", "--out", str(tmp_path), "--seed", "3"]) == 0
     assert main(["demo"]) == 0
-    assert asked == [("demo", tmp_path, 3), ("demo", Path("demo"), 0)]
+    assert asked == [(["demo", "--out", str(out), "--seed", seed],) for out, seed in ((tmp_path, "3"), ("demo", "0"))]
 
 
 @pytest.mark.parametrize(("missing", "package"), [("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")])
@@ -291,7 +291,7 @@ def test_what_the_demo_needs_is_named(
     def demo(*_: Any) -> None:
         raise ModuleNotFoundError(name=missing)
 
-    monkeypatch.setattr("reference_experiments.digits.demo.main", demo)
+    monkeypatch.setattr("reference_experiments.__main__.main", demo)
     with pytest.raises(SystemExit):
         main(["demo"])
     assert f"{package} is not installed: pip install 'stochrobust[demo]'" in capsys.readouterr().err

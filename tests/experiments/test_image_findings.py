@@ -37,7 +37,7 @@ def row(values: dict[str, float], error: float = 0.0, **protocol: Any) -> dict[s
 
 def rows_of(error: float = 0.01, **figures: Four) -> dict[Arm, list[dict[str, Any]]]:
     """One row of each model, with figures in the order of ARMS; those that are not given are the paper's."""
-    all_figures = {"robustness_evaluation": (5.0, 25.0, 3.0, 24.0), **PAPER, **figures}
+    all_figures = {"robustness_evaluation": (5.0, 25.0, 3.0, 23.0), **PAPER, **figures}
     return {arm: [row({name: f[i] for name, f in all_figures.items()}, error)] for i, arm in enumerate(ARMS)}
 
 
@@ -137,7 +137,7 @@ def test_the_trends_of_the_paper() -> None:
     found = trends(factors_of(), REAL)
     assert {finding.word for finding in found} == {"in direction"}
     assert found[0].here == "x4: 4; x8: 10; x16: 22"
-    assert [finding.effect for finding in found] == pytest.approx([6.0, 0.15, 2.0, 0.03])
+    assert [finding.effect for finding in found] == pytest.approx([6.0, 0.1, 2.0, 0.03])
     assert found[0].placebo == 0
     assert trends(factors_of(), REAL, "no bicubic")[0].verdict == "cannot tell: no bicubic"
 

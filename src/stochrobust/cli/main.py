@@ -179,6 +179,6 @@ def _report(kind: type[AuditReport], path: Path) -> AuditReport:
 
 def _demo(options: argparse.Namespace) -> int:
     """The digits' demo comes with the package, and is a client of it like any other."""
-    demo = importlib.import_module("reference_experiments.digits.demo")
-    demo.main("demo", options.out, options.seed)
+    experiments = importlib.import_module("reference_experiments.__main__")
+    experiments.main(["demo", "--out", str(options.out), "--seed", str(options.seed)])
     return 0
