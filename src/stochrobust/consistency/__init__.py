@@ -6,6 +6,7 @@ from stochrobust.consistency.estimator import Consistent
 from stochrobust.consistency.inpainting import InpaintingProjector
 from stochrobust.consistency.linear import LinearProjector, SeparableProjector
 from stochrobust.consistency.noise import noise_consistency
+from stochrobust.consistency.operator import OperatorProjector
 from stochrobust.consistency.projector import Projector
 from stochrobust.consistency.score import ConsistencyPSNR, consistency_psnr
 
@@ -16,6 +17,7 @@ __all__ = [
     "Consistent",
     "InpaintingProjector",
     "LinearProjector",
+    "OperatorProjector",
     "Projector",
     "SeparableProjector",
     "consistency_psnr",
