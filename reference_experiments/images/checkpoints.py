@@ -113,11 +113,14 @@ def flattened(name: str, optimizer: Any) -> dict[str, Tensor]:
 
 
 def restore_optimizer(name: str, optimizer: Any, tensors: dict[str, Tensor]) -> None:
-    """Put a flattened state back."""
+    """Put a flattened state back, each tensor in the memory layout of its parameter: a fused Adam counts on that."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for full, value in part(name, tensors).items():
         index, key = full.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
+        like = parameters[int(index)]
+        laid_out = torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
+        state.setdefault(int(index), {})[key] = laid_out
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 import stochrobust
 from reference_experiments.data.arrays import PARTS, ImageSet, Part, open_set
 from reference_experiments.images.measuring import Measuring
-from reference_experiments.images.per_image import ATTACKS, Numbers, feature_rows, of_attacks, of_outputs
+from reference_experiments.images.per_image import ATTACKS, Numbers, attacks_on, feature_rows, of_attacks, of_outputs
 from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.shards import Job, digest
 from reference_experiments.images.training import as_images
@@ -83,7 +83,8 @@ def planned(
     model = {"seed": measuring.seed, "stochrobust": stochrobust.__version__, **identity(restorer, validation)}
     many = restorer.stochastic  # of a deterministic model, more samples and seeds are the same again
     drawn = {"n_samples": measuring.n_samples, "n_draws": measuring.n_draws} if many else {}
-    attacked = {"attacks": repr(ATTACKS), **({"n_seeds": measuring.n_seeds} if many else {})}
+    attacked: dict[str, Any] = {"attacks": [repr(ATTACKS), *attacks_on(restorer.projector)]}
+    attacked |= {"n_seeds": measuring.n_seeds} if many else {}
     attack_batch = max(1, measuring.batch // (measuring.n_seeds if many else 1))
 
     def of_restored(shard: slice) -> Numbers:

@@ -9,9 +9,12 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from reference_experiments.ruler.classifier import fashion_features
 from stochrobust import EfficientNetLite0Features, FeatureExtractor, InceptionFeatures, ModuleFeatures
 
-ExtractorName = Literal["efficientnet-lite0", "inception", "pixels"]
+ExtractorName = Literal["efficientnet-lite0", "inception", "fashion-classifier", "pixels"]
+OF_ANY_CHANNELS = ("pixels", "fashion-classifier")
+"""Extractors that take grey images as they are."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Measuring:
         n_seeds: per input, to choose an attack, and again fresh ones to score it; one for a deterministic restorer.
         k: neighbours of precision and recall.
         n_splits: splits into halves for the intervals of FID, precision and recall.
-        extractor: of the features; ``pixels`` are raw ones, for trying things out.
+        extractor: of the features; ``fashion-classifier`` is the ruler for Fashion-MNIST, ``pixels`` are raw ones.
         weights: the file of Inception's weights; by default looked for where other libraries keep it.
         seed: of the choice of images, and of all seeds drawn.
         batch: most images in one pass of a network.
@@ -67,12 +70,14 @@ class Measuring:
             return ModuleFeatures(_flat, name="raw pixels", channels=channels, weights="")
         if self.extractor == "inception":
             return InceptionFeatures("paper", weights=Path(self.weights) if self.weights else None).to(device)
+        if self.extractor == "fashion-classifier":
+            return fashion_features().to(device)
         return EfficientNetLite0Features().to(device)
 
 
 def coloured(images: Tensor, extractor: ExtractorName) -> Tensor:
     """Grey images as a network for photographs takes them: three equal channels."""
-    return images.expand(-1, 3, -1, -1) if extractor != "pixels" and images.shape[1] == 1 else images
+    return images.expand(-1, 3, -1, -1) if extractor not in OF_ANY_CHANNELS and images.shape[1] == 1 else images
 
 
 def _flat(images: Tensor) -> Tensor:

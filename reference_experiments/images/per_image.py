@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from reference_experiments.images.measuring import Measuring, coloured
-from reference_experiments.images.restorer import Restorer
+from reference_experiments.images.restorer import Degradation, Restorer
 from stochrobust import (
     EVALUATION,
+    L2,
     PAPER,
     AdamAscent,
     AttackWarning,
@@ -28,7 +29,8 @@ from stochrobust import (
 )
 
 Numbers = dict[str, Tensor]
-ATTACKS: dict[str, AdamAscent | SphereAscent] = {"paper": PAPER, "evaluation": EVALUATION}
+Attack = AdamAscent | SphereAscent
+ATTACKS: dict[str, Attack] = {"paper": PAPER, "evaluation": EVALUATION}
 FEW = 2
 """Images that a processor makes features of at once: 224 x 224 pixels of 64 images cost it 3 times as much an image."""
 
@@ -91,16 +93,24 @@ def unobserved(restorer: Restorer, x: Tensor) -> Tensor | None:
     return ~restorer.projector.mask.expand(x.shape)
 
 
+def attacks_on(projector: Degradation) -> dict[str, tuple[Attack, L2]]:
+    """The attacks by name, and where they may move y: its hole is constant, and a network that looks at it is moved."""
+    attacks = {name: (attack, L2()) for name, attack in ATTACKS.items()}
+    if isinstance(projector, InpaintingProjector) and not bool(projector.mask.all()):
+        attacks["observed"] = (EVALUATION, L2(mask=projector.mask))
+    return attacks
+
+
 @torch.no_grad()
 def of_attacks(restorer: Restorer, x: Tensor, ids: list[int], measuring: Measuring) -> Numbers:
-    """Eq. 9 under the paper's attack and under the strong one, and how small the attacks are.
+    """Eq. 9 under the paper's attack, under the strong one and, where y has a hole, under the strong one outside it.
 
     Args:
         restorer, x, ids, measuring: as in :func:`of_outputs`.
 
     Returns:
-        (B,) each, for either attack: ``robustness``, in dB, on seeds that did not choose the attack; ``ai_psnr``;
-        ``stalled``, 1 where the attack had no gradient to climb.
+        (B,) each, for each of :func:`attacks_on`: ``robustness``, in dB, on seeds that did not choose the attack;
+        ``ai_psnr``; ``stalled``, 1 where the attack had no gradient to climb.
     """
     y = restorer.projector.D(x)
     n_seeds = measuring.n_seeds if restorer.stochastic else 1
@@ -108,12 +118,12 @@ def of_attacks(restorer: Restorer, x: Tensor, ids: list[int], measuring: Measuri
     fresh = restorer.seeds(y, ids, measuring.seed, n_seeds, n_seeds)
     clean = restorer.outputs(rows, fresh, measuring.batch)
     numbers = Numbers()
-    for name, attack in ATTACKS.items():
+    for name, (attack, ball) in attacks_on(restorer.projector).items():
         with warnings.catch_warnings():  # a restorer may well ignore its seeds: that is what is to be found out
             warnings.simplefilter("ignore", AttackWarning)
             found = sensitivity(
-                restorer.G, y, restorer.eps, n_seeds, attack=attack, generator=SampleKeys(ids, measuring.seed),
-                max_batch=measuring.batch,
+                restorer.G, y, restorer.eps, n_seeds, attack=attack, ball=ball,
+                generator=SampleKeys(ids, measuring.seed), max_batch=measuring.batch,
             )  # fmt: skip
         attacked = restorer.outputs(rows + found.delta.repeat_interleave(n_seeds, 0), fresh, measuring.batch)
         numbers[f"robustness_{name}"] = robustness_psnr(clean, attacked, n_seeds=n_seeds)

@@ -39,6 +39,7 @@ class Training:
         critic_gain: of the critic's residual branches.
         critic_init: law of the critic's first weights; see :class:`ResNetCritic`.
         norm: whether the U-Net has batch normalisation.
+        channels_last: whether both networks keep their weights, and so their activations, channels last in memory.
         ema: decay of the running average of the estimator's weights that is evaluated; 0 for none, as published.
         seed: of everything drawn.
     """
@@ -63,6 +64,7 @@ class Training:
     critic_gain: float = 0.1
     critic_init: Init = "torch"
     norm: bool = True
+    channels_last: bool = False
     ema: float = 0.0
     seed: int = 0
 

@@ -52,6 +52,8 @@ def untrained(settings: Training, accelerator: Accelerator) -> Trainee:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         G, C = settings.estimator().to(accelerator.device), settings.critic().to(accelerator.device)
+    if settings.channels_last:
+        G, C = (net.to(memory_format=torch.channels_last) for net in (G, C))  # type: ignore[call-overload]
     adams = [torch.optim.Adam(net.parameters(), settings.lr, betas=(0.5, 0.99), fused=True) for net in (G, C)]
     outer_G, outer_C, adam_G, adam_C = accelerator.prepare(G, C, *adams)
     return Trainee(outer_G, outer_C, G, C, adam_G, adam_C, accelerator, settings)

@@ -26,10 +26,11 @@ from reference_experiments.images.evaluation import evaluate, reference
 from reference_experiments.images.jobs import opened
 from reference_experiments.images.measuring import Measuring, coloured
 from reference_experiments.images.numbers import per_image, realism
-from reference_experiments.images.per_image import feature_rows, of_attacks, of_outputs
+from reference_experiments.images.per_image import attacks_on, feature_rows, of_attacks, of_outputs
 from reference_experiments.images.restorer import Restorer, weights_digest
 from reference_experiments.images.settings import Training
 from reference_experiments.images.shards import Job, wait
+from reference_experiments.ruler.classifier import fashion_features
 from reference_experiments.runs import Record, read_json, write_json
 from stochrobust import (
     BlockAverageProjector,
@@ -193,6 +194,24 @@ def test_an_attack_that_finds_more_shows_less_robustness(data: Path) -> None:
     assert (found["ai_psnr_paper"] >= psnr_from_eps(EPS, SIDE**2) - 1e-3).all()
 
 
+def test_where_y_has_a_hole_it_is_attacked_with_and_without_it(data: Path) -> None:
+    projector = InpaintingProjector(torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool).tril())
+    assert list(attacks_on(BlockAverageProjector(1))) == ["paper", "evaluation"]
+    assert list(attacks_on(projector)) == ["paper", "evaluation", "observed"]
+
+    class Hole(Affine):
+        def forward(self, y: Tensor, z: Tensor) -> Tensor:
+            return 3 * torch.where(projector.mask, 0.5, 1.0) * y
+
+    x = torch.rand(2, 1, SIDE, SIDE)
+    found = of_attacks(restorer_of(Hole(0.0, 0.0), stochastic=False, projector=projector), x, [3, 4], SMALL)
+    for name, gain in (("evaluation", 3.0), ("observed", 1.5)):
+        expected = torch.full((2,), psnr_from_eps(gain * EPS, SIDE**2))
+        torch.testing.assert_close(found[f"robustness_{name}"], expected, atol=0.02, rtol=0)
+        torch.testing.assert_close(found[f"ai_psnr_{name}"], torch.full((2,), psnr_from_eps(EPS, SIDE**2)))
+        assert not found[f"stalled_{name}"].any()
+
+
 def test_robustness_is_scored_on_seeds_that_did_not_choose_the_attack(data: Path) -> None:
     calls: list[Tensor] = []
 
@@ -282,6 +301,9 @@ def test_each_extractor_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch
     named_file = replace(SMALL, extractor="inception", weights=str(weights))
     found = named_file.features(3, "cpu")
     assert asked == [((), {}), (("paper",), {"weights": None}), (("paper",), {"weights": weights})]
+    ruler = replace(SMALL, extractor="fashion-classifier").features(1, "cpu")
+    assert ruler.protocol == fashion_features().protocol
+    assert coloured(torch.rand(2, 1, 32, 32), "fashion-classifier").shape == (2, 1, 32, 32)
     grey = torch.rand(5, 1, 4, 4)
     assert coloured(grey, "pixels").shape == (5, 1, 4, 4)
     torch.testing.assert_close(feature_rows(grey, named_file, found), grey.mean((1, 2, 3))[:, None].expand(-1, 3))

@@ -87,6 +87,39 @@ def test_every_setting_changes_the_weights(data: Path, tmp_path: Path, changed: 
     assert not same(*states)
 
 
+def test_channels_last_is_a_layout_and_no_other_network() -> None:
+    trainees = [untrained(tiny(s=8, channels_last=last), accelerated()) for last in (False, True)]
+    nets = [net for trainee in trainees for net in (trainee.plain_G, trainee.plain_C)]
+    wide = [[p for p in net.parameters() if p.ndim == 4 and min(p.shape[1:3]) > 1] for net in nets]
+    layouts = [{p.is_contiguous(memory_format=torch.channels_last) for p in of} for of in wide]
+    assert layouts == [{False}, {False}, {True}, {True}]
+    y = torch.rand(2, 1, 32, 32)
+    z = trainees[0].plain_G.sample_z(y, None)
+    torch.testing.assert_close(trainees[0].plain_G(y, z), trainees[1].plain_G(y, z))
+    torch.testing.assert_close(trainees[0].plain_C(y), trainees[1].plain_C(y))
+
+
+def test_channels_last_resumes_to_the_same_bits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    whole = train_tiny(data, tmp_path / "whole", steps=4, channels_last=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("reference_experiments.images.training.one_step", stopped_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            train_tiny(data, tmp_path / "resumed", steps=4, channels_last=True)
+    resumed = train_tiny(data, tmp_path / "resumed", steps=4, channels_last=True)
+    assert same(weights(resumed), weights(whole))
+
+
+def stopped_at(step: int) -> Any:
+    def step_or_stop(trainee: Any, streams: Any, at: int) -> Any:
+        if at == step:
+            raise KeyboardInterrupt
+        return one_step(trainee, streams, at)
+
+    return step_or_stop
+
+
 def test_a_step_is_the_one_written_by_hand(data: Path) -> None:
     """Adam on both losses, the critic's first, with the seeds and starts of the step."""
     settings = tiny(norm=False, every=1)
