@@ -76,6 +76,14 @@ def unit(tensor: Tensor) -> Tensor:
     return torch.where(norm == 0, scaled, scaled / norm)
 
 
+def rounded_step(y: Tensor, delta: Tensor) -> Tensor:
+    """What is left of delta where y + delta is rounded to a y of half precision; delta itself in any other."""
+    if y.dtype not in (torch.float16, torch.bfloat16):
+        return delta
+    wide = working(y)
+    return (wide + delta).to(y.dtype).to(wide.dtype) - wide
+
+
 def squared_change(reference: Tensor, attacked: Tensor) -> Tensor:
     """``||reference - attacked||^2`` row by row, (N, ...) -> (N,), in float32 or better whatever autocast does."""
     return flat(working(attacked) - working(reference)).square().sum(1)

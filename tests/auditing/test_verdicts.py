@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stochrobust import PGD, AttackWarning, sensitivity
-from stochrobust.auditing import thresholds, verdicts
+from stochrobust.auditing import measurement, thresholds, verdicts
 from stochrobust.auditing.case import DOUBTS
 from stochrobust.auditing.findings import AuditNumber, Verdict
 from stochrobust.auditing.numbers import NUMBERS
@@ -321,7 +321,7 @@ def test_bad_ones_come_first_then_notes_then_good_ones() -> None:
 def test_the_table_has_every_verdict_at_its_level() -> None:
     assert verdicts.__doc__
     table = dict(re.findall(r"^\| ([a-z -]+) \| (bad|note|good) \|", verdicts.__doc__, re.MULTILINE))
-    source = Path(verdicts.__file__).read_text()
+    source = "".join(Path(str(module.__file__)).read_text() for module in (verdicts, measurement))
     told = dict(re.findall(r'Verdict\(\s*"([a-z -]+)",\s*"(bad|note|good)"', source))
     told |= dict.fromkeys(DOUBTS, "bad")
     assert len(table) > 15

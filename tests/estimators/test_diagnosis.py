@@ -301,3 +301,29 @@ def test_each_doubt_has_its_code(G: Any, code: str) -> None:
         concerns = sensitivity(G, y, 0.5, attack=attack, generator=keys).concerns
     assert code in [concern.code for concern in concerns]
     assert all(isinstance(concern, str) for concern in concerns)
+
+
+def odd_rows_ignore_their_seed(y: Tensor, z: Tensor) -> Tensor:
+    return y + z * (torch.arange(len(y)) % 2 == 0).view(-1, 1)
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 3, 4])
+def test_rows_that_ignore_their_seed_are_found_wherever_they_are(n_seeds: int) -> None:
+    y = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)) + 1
+    z = torch.randn(3 * n_seeds, 5, generator=torch.Generator().manual_seed(1))
+    held = SameSeed(odd_rows_ignore_their_seed, y, n_seeds, z=z)
+    assert [concern.code for concern in diagnose(held, held.outputs())] == ["batch-dependent"]
+    assert "the place in the batch" in diagnose(held, held.outputs())[0]
+    fair = SameSeed(lambda y, z: y + z, y, n_seeds, z=z)
+    assert diagnose(fair, fair.outputs()) == []
+
+
+def test_noise_of_each_row_is_no_dependence_on_its_place() -> None:
+    y = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)) + 1
+    for G in (lambda y: y + torch.randn_like(y), lambda y: y):
+        held = SameSeed(G, y, 1)
+        assert diagnose(held, held.outputs()) == []
+    held = SameSeed(lambda y, z: y + z + torch.randn_like(y), y, 2, z=torch.rand(6, 5))
+    assert diagnose(held, held.outputs()) == []
+    dark = SameSeed(lambda y: y * (torch.arange(len(y)) < 1).view(-1, 1), y, 1)
+    assert [concern.code for concern in diagnose(dark, dark.outputs())] == ["batch-dependent"]

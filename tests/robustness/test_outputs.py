@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -411,3 +412,18 @@ def test_tensors_made_under_inference_mode_may_be_saved_for_the_gradient() -> No
         y, z = torch.ones(2, 3), torch.full((2, 3), 2.0)
         found = sensitivity(lambda y, z, c: y * z * c, y, 0.5, z=z, cond=torch.ones(2, 3))
     torch.testing.assert_close(found.value, torch.ones(2))
+
+
+@pytest.mark.parametrize(("eps", "told"), [(0.3, False), (0.005, True)])
+def test_gain_is_of_the_delta_that_a_half_precision_y_takes(eps: float, told: bool) -> None:
+    y = 0.3 + 0.7 * torch.rand(2, 64, generator=torch.Generator().manual_seed(0))
+    half = y.to(torch.bfloat16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AttackWarning)
+        found = sensitivity(lambda y: 2 * y, half, eps, generator=torch.Generator().manual_seed(1))
+    applied = (half.float() + found.delta).to(torch.bfloat16).float() - half.float()
+    assert found.gain == pytest.approx(torch.full((2,), 2.0).tolist(), rel=1e-3)  # doubling is exact
+    assert found.value == pytest.approx((4 * applied.square().sum(1)).tolist(), rel=1e-5)
+    assert ("rounded delta" in [concern.code for concern in found.concerns]) is told
+    whole = sensitivity(lambda y: 2 * y, half.float(), eps, generator=torch.Generator().manual_seed(1))
+    assert "rounded delta" not in [concern.code for concern in whole.concerns]

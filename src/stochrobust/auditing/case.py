@@ -16,7 +16,7 @@ from stochrobust.auditing.thresholds import (
     WEAK_BY,
 )
 
-DOUBTS = ("batch-dependent", "irreproducible", "input ignored")
+DOUBTS = ("batch-dependent", "irreproducible", "input ignored", "outside the range")
 """Codes of what the library says of a G whose numbers mean nothing; each is the name of the verdict."""
 ATTACK_DOUBTS = ("zero gradient", "weaker than random")
 """And of an attack that was none."""

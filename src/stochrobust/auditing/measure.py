@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from stochrobust._tensors import working
+from stochrobust._tensors import flat_norm, rounded_step, working
 from stochrobust.attacks.ascent import Method, full_length_point
-from stochrobust.attacks.balls import L2
 from stochrobust.attacks.by_gradient import EVALUATION, PAPER
 from stochrobust.auditing.data import Batch
 from stochrobust.auditing.pictures import Attacked, Pictures, measure_examples
 from stochrobust.auditing.plan import Plan
+from stochrobust.consistency.noise import noise_consistency
 from stochrobust.consistency.score import as_8_bit, consistency_psnr
 from stochrobust.estimators.diagnosis import AttackWarning, Concern
 from stochrobust.metrics.calibration import crps, rank_histogram, squared_spread_and_error
@@ -29,8 +29,7 @@ from stochrobust.robustness.outputs import Sensitivity, sensitivity
 Numbers = dict[str, Tensor]
 """Of each input, (B, ...)."""
 ATTACKS: dict[str, Method] = {"paper": PAPER, "strong": EVALUATION}
-"""Both keep the trace of their ascent; the strong one keeps the best iterate."""
-BALL = L2()
+"""Unless the caller says otherwise, or G has no gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ def measure(plan: Plan, batch: Batch, *, real_features: bool) -> Measured:
     """
     numbers, concerns, attacked = measure_outputs(plan, batch), tuple[Concern, ...](), None
     if real_features:
-        numbers["real"] = plan.features(batch.x)
+        numbers["real"] = plan.features(plan.pixels.unit(batch.x))
     n_attacked = min(len(batch), max(0, plan.settings.n_attacked - batch.first))
     if n_attacked:
         of_attacks, delta, concerns = measure_attacks(plan, batch.part(0, n_attacked))
@@ -81,12 +80,12 @@ def measure_outputs(plan: Plan, batch: Batch) -> Numbers:
 def _outputs_of_group(plan: Plan, group: Batch) -> Numbers:
     n_seeds, keys = plan.n_seeds, plan.keys(group)
     outputs = plan.checked(plan.held(group, n_seeds).outputs(), group, n_seeds)
-    x, image = group.x.to(outputs.dtype), outputs[::n_seeds].clamp(0, 1)
-    mean = outputs.clamp(0, 1).unflatten(0, (-1, n_seeds)).mean(1)
+    x, unit_x, unit = group.x.to(outputs.dtype), *(plan.pixels.unit(t.to(outputs.dtype)) for t in (group.x, outputs))
+    image, mean = unit[::n_seeds].clamp(0, 1), unit.clamp(0, 1).unflatten(0, (-1, n_seeds)).mean(1)
     moments = squared_spread_and_error(outputs, x, n_seeds)
     numbers = {
-        "psnr_sample": psnr(image, x),
-        "psnr_mean": psnr(mean, x),
+        "psnr_sample": psnr(image, unit_x),
+        "psnr_mean": psnr(mean, unit_x),
         "crps": crps(outputs, x, n_seeds),
         "error": moments.error,  # squared, per pixel, as all that follows
         "features": plan.features(image),
@@ -96,12 +95,22 @@ def _outputs_of_group(plan: Plan, group: Batch) -> Numbers:
             "std": per_pixel_std(outputs, n_seeds),
             "spread": moments.spread,
             "law_error": moments.law_error(n_seeds),
-            "ranks": rank_histogram(as_8_bit(outputs, 1.0), as_8_bit(x, 1.0), n_seeds, generator=keys),
+            "ranks": rank_histogram(as_8_bit(unit, 1.0), as_8_bit(unit_x, 1.0), n_seeds, generator=keys),
         }
-    if plan.projector is not None:
-        found = consistency_psnr(outputs[::n_seeds], group.y, plan.projector)
-        alone = consistency_psnr(plan.projected(group), group.y, plan.projector)
-        numbers |= {"consistency": found.raw, "consistency_8bit": found.rounded, "projector": alone.raw}
+    return numbers | _consistency_of_group(plan, group, outputs)
+
+
+def _consistency_of_group(plan: Plan, group: Batch, outputs: Tensor) -> Numbers:
+    if plan.projector is None:
+        return {}
+    projector, first, y, peak = plan.projector, outputs[:: plan.n_seeds], group.y, plan.pixels.width
+    eight = plan.pixels.from_unit(as_8_bit(plan.pixels.unit(first), 1.0))
+    of = {"consistency": first, "consistency_8bit": eight, "projector": plan.projected(group)}
+    if group.paired:
+        of["data_consistency"] = group.x
+    numbers = {name: consistency_psnr(x, y, projector, data_range=peak).raw for name, x in of.items()}
+    if plan.noise is not None:
+        numbers["noise_consistency"] = noise_consistency(outputs, y, projector, plan.noise, plan.n_seeds)
     return numbers
 
 
@@ -131,28 +140,38 @@ def _attacks_of_group(plan: Plan, group: Batch) -> tuple[Numbers, Sensitivity]:
     clean = plan.checked(fresh.outputs(), group, n_seeds)
 
     def robustness(delta: Tensor) -> Tensor:
-        return robustness_psnr(clean, plan.checked(fresh.outputs(delta), group, n_seeds), n_seeds=n_seeds)
+        attacked = plan.checked(fresh.outputs(delta), group, n_seeds)
+        return robustness_psnr(clean, attacked, n_seeds=n_seeds, data_range=plan.pixels.width)
 
-    numbers = {"robustness_paper": robustness(_search(plan, group, ATTACKS["paper"], plan.eps).delta)}
+    numbers = {}
+    if "paper" in plan.attacks:
+        numbers["robustness_paper"] = robustness(_search(plan, group, plan.attacks["paper"], plan.eps).delta)
     for radius in plan.settings.all_radii:
         eps, centre = radius * plan.eps, working(group.y)
-        found = _search(plan, group, ATTACKS["strong"], eps)
-        random = full_length_point(BALL, centre, centre.new_full((len(centre),), eps), plan.keys(group))
+        found = _search(plan, group, plan.attacks["strong"], eps)
+        random = full_length_point(plan.ball, centre, centre.new_full((len(centre),), eps), plan.keys(group))
         numbers |= {f"robustness_strong {radius}": robustness(found.delta)}
         numbers |= {f"robustness_random {radius}": robustness(random)}
         if radius == 1:
             strong = found
-    return numbers | _strong_numbers(strong, group), strong
+    return numbers | _strong_numbers(plan, strong, group), strong
 
 
-def _strong_numbers(strong: Sensitivity, group: Batch) -> Numbers:
-    trace = strong.trace[:-1].cummax(0).values  # without the mirror image of the best iterate
-    return {
-        "ai_psnr_strong": adversarial_input_psnr(group.y, strong.delta),
+def _strong_numbers(plan: Plan, strong: Sensitivity, group: Batch) -> Numbers:
+    mirrored = getattr(plan.attacks["strong"], "keep", "") == "best"  # its last row is no step of the ascent
+    trace = strong.trace[: len(strong.trace) - mirrored].cummax(0).values
+    applied = rounded_step(group.y, strong.delta)
+    numbers = {
+        "ai_psnr_strong": adversarial_input_psnr(group.y, strong.delta, data_range=plan.pixels.width),
         "change": strong.value / group.x[0].numel(),
-        "length": strong.norm.square() / group.y[0].numel(),
-        "trace": torch.where(trace[-1] > 0, trace / trace[-1], torch.nan).T.contiguous(),
+        "length": flat_norm(applied).square() / group.y[0].numel(),
+        "trace": torch.where(trace[-1:] > 0, trace / trace[-1:], torch.nan).T.contiguous(),
     }
+    observed = plan.observed(group)
+    if observed is not None:
+        outside = torch.where(observed, 0, applied)
+        numbers["energy_outside"] = (flat_norm(outside) / flat_norm(applied)).square().nan_to_num(0.0)
+    return numbers
 
 
 def _search(plan: Plan, group: Batch, attack: Method, eps: float) -> Sensitivity:
@@ -160,8 +179,8 @@ def _search(plan: Plan, group: Batch, attack: Method, eps: float) -> Sensitivity
         warnings.simplefilter("ignore", AttackWarning)
         try:
             return sensitivity(
-                plan.G, group.y, eps, plan.attack_seeds, sample_z=plan.sample_z, attack=attack, ball=BALL,
-                module=plan.module, generator=plan.keys(group), max_batch=plan.max_batch,
+                plan.G, group.y, eps, plan.attack_seeds, sample_z=plan.sample_z, cond=group.cond, attack=attack,
+                ball=plan.ball, module=plan.module, generator=plan.keys(group), max_batch=plan.max_batch,
             )  # fmt: skip
         except (ValueError, RuntimeError) as error:
             error.add_note(f"at inputs {group.ids[0]} to {group.ids[-1]} of the data, attacked with eps = {eps:.4g}")

@@ -124,6 +124,15 @@ GROUPS: dict[str, dict[str, NumberInfo]] = {
             "the same after 8 bits", "dB", "high", "of outputs clamped and rounded to 8 bits",
             mean_of("consistency_8bit"),
         ),
+        "noise_consistency": Row(
+            "what is left of y, in units of the noise", "", "",
+            "mean square of (y - D(x_hat)) / sigma: 1 for samples of the posterior, less for means, 0 if the noise is "
+            "kept", mean_of("noise_consistency"), "ratio",
+        ),
+        "data_consistency": Row(
+            "PSNR of D(x) and y", "dB", "", "of the data themselves: the most that an output can be asked for",
+            mean_of("data_consistency"),
+        ),
     },
     "Diversity": {
         "std": Row("per-pixel std", "", "high", "over the seeds of one input, in units of x", mean_of("std")),
@@ -163,6 +172,10 @@ GROUPS: dict[str, dict[str, NumberInfo]] = {
         ),
         "ai_psnr_strong": Row(
             "AI-PSNR of the strong attack", "dB", "", "PSNR of y and y + delta", mean_of("ai_psnr_strong")
+        ),
+        "energy_outside": Row(
+            "energy outside the observed part", "", "", "share of delta's squared length on elements of y that D does "
+            "not observe", mean_of("energy_outside"), "share",
         ),
         "amplification": Row(
             "amplification", "", "low", "RMS change of an output over RMS of delta, strong attack",

@@ -57,25 +57,26 @@ def measure_examples(plan: Plan, batch: Batch, attacked: Attacked | None) -> Pic
 def example(plan: Plan, one: Batch, attacked: Attacked | None, i: int) -> Example:
     """The pictures of one input, which is number ``i`` of its batch."""
     outputs = plan.held(one, plan.n_seeds).outputs()
+    unit, width = plan.pixels.unit, plan.pixels.width
     parts = {
-        "samples": outputs[:SHOWN],
-        "mean": outputs.mean(0) if plan.stochastic else None,
-        "std": outputs.std(0) if plan.stochastic else None,
+        "samples": unit(outputs[:SHOWN]),
+        "mean": unit(outputs.mean(0)) if plan.stochastic else None,
+        "std": outputs.std(0) / width if plan.stochastic else None,
     }
     robustness = None
     if attacked is not None and i < len(attacked.delta):
         delta, n_seeds = attacked.delta[i : i + 1], plan.attack_seeds
         fresh = plan.held(one, n_seeds, first_seed=n_seeds)
         parts |= {
-            "y_attacked": one.y[0] + delta[0],
-            "attacked": fresh.outputs(delta)[:SHOWN],
-            "clean": fresh.outputs()[:SHOWN],
+            "y_attacked": unit(one.y[0] + delta[0]),
+            "attacked": unit(fresh.outputs(delta)[:SHOWN]),
+            "clean": unit(fresh.outputs()[:SHOWN]),
         }
         robustness = float(attacked.robustness[i])
     pictures = {name: None if part is None else _kept(part) for name, part in parts.items()}
     samples = pictures.pop("samples")
     assert samples is not None
-    return Example(one.first, _kept(one.y[0]), _kept(one.x[0]), samples, robustness=robustness, **pictures)
+    return Example(one.first, _kept(unit(one.y[0])), _kept(unit(one.x[0])), samples, robustness=robustness, **pictures)
 
 
 def _kept(picture: Tensor) -> Tensor:

@@ -49,6 +49,9 @@ def to_markdown(findings: Findings, *, protocol: bool = True) -> str:
         present = [(info, findings.numbers[name]) for name, info in infos.items() if name in findings.numbers]
         rows = [[info.title, *_cells(info.unit, value), _about(info)] for info, value in present]
         parts.append(_section(group, ["", "value", "interval", "inputs", ""], rows))
+    strong = findings.protocol.get("attacks", {}).get("strong")
+    if strong is not None:
+        parts.append(f"The strong attack is {strong}.")
     curve = findings.curve
     rows = [
         [number(eps), quantity(psnr, "dB"), *_cells("dB", attacked)[:2], _cells("dB", random)[0]]

@@ -8,6 +8,11 @@ PROJECTOR_PSNR = 20 * math.log10(255 * math.sqrt(12))
 """58.9 dB: what rounding to 8 bits leaves. A projector in float32 is above 100 dB, one in half precision about 66."""
 CONSISTENT_PSNR = 45.0
 """What the NTIRE 2021 challenge on the space of super-resolutions asked of a consistent restoration."""
+AS_GOOD_AS_DATA = 1.0
+"""dB below the PSNR of D(x) and y, the data's own: a quarter more error. A posterior sampler has what x has."""
+NOISE_TOO_MUCH, NOISE_LEFT, NOISE_KEPT = 1.25, 0.8, 0.05
+"""Of the mean square of y - D(x_hat) in units of the noise, which is 1 for sources: a sigma wrong by an eighth, or a
+tenth, gives the first two; where 0.05 is left, 95 % of the noise's energy is in the outputs."""
 LARGE_AMPLIFICATION = 2.0
 """6 dB. What is consistent passes delta on, by 1 or a little more; the demo's robust GANs have 1.7 and 2.8, its erratic
 ones 15 and 16."""

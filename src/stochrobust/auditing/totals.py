@@ -13,7 +13,7 @@ from torch import Tensor
 from stochrobust._files import Digest
 from stochrobust.auditing.data import Batch
 from stochrobust.auditing.findings import AuditNumber, Curve, Example, Verdict
-from stochrobust.auditing.measure import ATTACKS, BALL, Measured
+from stochrobust.auditing.measure import Measured
 from stochrobust.auditing.numbers import NUMBERS, over_inputs
 from stochrobust.auditing.plan import Plan
 from stochrobust.auditing.quality import quality
@@ -43,13 +43,14 @@ class Totals:
     Args:
         plan: by which they were measured.
         first: the first batch.
+        doubts: what was found before anything was measured.
     """
 
-    def __init__(self, plan: Plan, first: Batch) -> None:
+    def __init__(self, plan: Plan, first: Batch, doubts: Iterable[Concern] = ()) -> None:
         self.plan, self.like = plan, first
         self.digests = {"x": Digest(), "y": Digest()}
         self.parts: dict[str, list[Tensor]] = {}
-        self.concerns: list[Concern] = []
+        self.concerns: list[Concern] = list(doubts)
         self.first: list[Example] = []
         self.moved: list[tuple[float, Example]] = []
 
@@ -119,15 +120,16 @@ class Totals:
                 "sha256": {name: digest.hex() for name, digest in self.digests.items()},
                 "shape": {"x": list(like.x.shape[1:]), "y": list(like.y.shape[1:])},
                 "dtype": str(like.y.dtype).removeprefix("torch."),
-                "data_range": [0, 1],
+                "data_range": [plan.pixels.low, plan.pixels.high],
             },
             "real": {"n": n_real, "sha256": self.digests["x"].hex() if real is None else real},
             "features": {name: list(value) if isinstance(value, tuple) else value for name, value in features.items()},
             "settings": settings | {"radii": list(plan.settings.radii)},
             "eps": plan.eps,
-            "eps_psnr": psnr_from_eps(plan.eps, like.y[0].numel()),
-            "attacks": {name: repr(attack) for name, attack in ATTACKS.items()} | {"ball": repr(BALL)},
+            "eps_psnr": psnr_from_eps(plan.eps, like.y[0].numel(), data_range=plan.pixels.width),
+            "attacks": {name: repr(attack) for name, attack in plan.attacks.items()} | {"ball": plan.described_ball()},
             "projector": None if plan.projector is None else type(plan.projector).__name__,
+            **({} if plan.noise is None else {"noise": plan.described_noise(like)}),
             "conventions": CONVENTIONS,
             "estimator": {
                 "weights": plan.weights,
@@ -151,7 +153,7 @@ def _curve(of_inputs: dict[str, Tensor], plan: Plan, n_elements: int) -> Curve:
     eps = tuple(radius * plan.eps for radius in radii)
     return Curve(
         eps=eps,
-        ai_psnr=tuple(psnr_from_eps(length, n_elements) for length in eps),
+        ai_psnr=tuple(psnr_from_eps(length, n_elements, data_range=plan.pixels.width) for length in eps),
         attacked=tuple(over_inputs(of_inputs[f"robustness_strong {radius}"], level) for radius in radii),
         random=tuple(over_inputs(of_inputs[f"robustness_random {radius}"], level) for radius in radii),
     )

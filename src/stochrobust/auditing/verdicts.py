@@ -3,7 +3,8 @@
 | verdict | level | when |
 |---|---|---|
 | broken projector | bad | ``D(project(x, y))`` is not y to ``PROJECTOR_PSNR``, whatever G does |
-| inconsistent | bad | ``D(x_hat)`` is not y to ``CONSISTENT_PSNR``, though the projector is in order |
+| inconsistent | bad | ``D(x_hat)`` is not y to ``CONSISTENT_PSNR``, nor as near as ``D(x)`` is; or to the noise |
+| outside the range | bad | many pixels of the outputs lie outside the range: other units than x has |
 | batch-dependent | bad | the output for one input depends on the others of the batch |
 | irreproducible | bad | two calls with the same input and seed give different outputs |
 | input ignored | bad | the output is exactly the same at y and at y + delta |
@@ -11,6 +12,10 @@
 | conditional mode collapse | bad | sensitive and not diverse, and G takes seeds or draws noise |
 | erratic | bad | sensitive otherwise: without seeds, or in spite of its variety |
 | inconsistent after rounding | note | ``D(x_hat)`` is y until x_hat is clamped and rounded to 8 bits |
+| data of another D | note | ``D(x)`` itself is not y to ``CONSISTENT_PSNR``, and no noise was given |
+| noise kept | note | noise was given, and ``D(x_hat)`` is y with the noise in it |
+| noise averaged | note | seeds differ, and their outputs are nearer to y than sources are |
+| searched without gradients | note | no gradient passes through G |
 | weak attack | note | something else moved the outputs by ``WEAK_BY`` more than the strong attack did |
 | visible attack | note | the attack is no small change of y: AI-PSNR below ``VISIBLE_PSNR`` |
 | blurred | note | neither sensitive nor diverse, and recall below ``LOW_RECALL`` |
@@ -18,6 +23,7 @@
 | overdispersed | note | spread over error, with its interval, above ``OVERDISPERSED`` |
 | robust and diverse | good | diverse and not sensitive, and the attack was not weak |
 | robust | good | not sensitive, no variety known of, not blurred, and the attack was not weak |
+| agrees with the noise | good | ``D(x_hat)`` is as far from y as the noise is |
 | calibrated | good | spread over error between ``UNDERDISPERSED`` and ``OVERDISPERSED`` |
 
 Sensitive: amplification above ``LARGE_AMPLIFICATION`` and change over error above ``LARGE_CHANGE``. Diverse: spread
@@ -37,11 +43,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stochrobust.auditing.case import DOUBTS, Case
 from stochrobust.auditing.findings import AuditNumber, Level, Verdict
+from stochrobust.auditing.measurement import judge_consistency, judge_data, judge_projector, judge_search
 from stochrobust.auditing.numbers import number, percent, quantity
 from stochrobust.auditing.thresholds import (
-    CONSISTENT_PSNR,
     OVERDISPERSED,
-    PROJECTOR_PSNR,
     UNDERDISPERSED,
     VISIBLE_PSNR,
 )
@@ -89,40 +94,6 @@ def judge(
     found = [verdict for rule in RULES for verdict in rule(case)]
     order: tuple[Level, ...] = ("bad", "note", "good")
     return tuple(sorted(found, key=lambda verdict: order.index(verdict.level)))
-
-
-def _projector(case: Case) -> Iterator[Verdict]:
-    if case.broken_projector:
-        found, expected = _decibels(case.projector_residual_psnr), _decibels(PROJECTOR_PSNR)
-        yield Verdict(
-            "broken projector",
-            "bad",
-            f"The projector does not do what it is for: D(project(x, y)) and y have a PSNR of {found}, and should have "
-            f"above {expected}, for any x. That is no fault of the estimator's. Check that D and project are of the "
-            "same degradation, scale, kernel and borders; until then no number on consistency means anything.",
-        )
-
-
-def _consistency(case: Case) -> Iterator[Verdict]:
-    raw, rounded = case.value("consistency"), case.value("consistency_8bit")
-    if case.broken_projector or raw is None:
-        return
-    if raw < CONSISTENT_PSNR:
-        yield Verdict(
-            "inconsistent",
-            "bad",
-            f"The outputs do not agree with the inputs: D(x_hat) and y have a PSNR of {_decibels(raw)}, and a "
-            f"consistent restoration has above {_decibels(CONSISTENT_PSNR)}. The projector itself is in order: wrap "
-            "the estimator in Consistent(G, projector).",
-        )
-    elif rounded is not None and rounded < CONSISTENT_PSNR:
-        yield Verdict(
-            "inconsistent after rounding",
-            "note",
-            f"The outputs agree with the inputs ({_decibels(raw)}) until they are clamped to [0, 1] and rounded to 8 "
-            f"bits ({_decibels(rounded)}): many pixels lie outside the range. Keep floats, or train the estimator to "
-            "stay inside it.",
-        )
 
 
 def _doubts(case: Case) -> Iterator[Verdict]:
@@ -238,7 +209,8 @@ def _robust(case: Case) -> Iterator[Verdict]:
 
 
 RULES: tuple[Callable[[Case], Iterator[Verdict]], ...] = (
-    _projector, _consistency, _doubts, _seeds, _sensitivity, _attack, _blur, _robust, _dispersion,
+    judge_projector, judge_data, judge_consistency, judge_search,
+    _doubts, _seeds, _sensitivity, _attack, _blur, _robust, _dispersion,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd as _Dropout
 
 from stochrobust._tensors import flat, tree_map, working
 from stochrobust.estimators.same_seed import SameSeed
@@ -64,8 +65,9 @@ def diagnose(held: SameSeed, clean: Tensor) -> list[Concern]:
 
 
 def coupled_samples(held: SameSeed, clean: Tensor) -> Concern | None:
-    """Whether the outputs of the first sample change when the other samples are replaced by copies of it.
+    """Whether the outputs of the first sample change when the other samples become copies of it, or with place.
 
+    Of the copies, the seeds change places too, sample after sample, and all are held against the first one's outputs.
     Shapes and noise drawn inside G stay the same, and so do all numbers of a G that treats samples independently.
     Changes count from ``3 sqrt(machine epsilon)`` of the outputs' norm (0.001 in float32, 0.3 in bfloat16, which is
     also the tolerance under autocast). Not decidable, so None, where no other sample is in the first call of G (one
@@ -78,12 +80,33 @@ def coupled_samples(held: SameSeed, clean: Tensor) -> Concern | None:
     if chunk.stop <= n_seeds:
         return None
     with torch.no_grad():
-        change = _relative(_among_copies(held).rows(None, chunk)[:n_seeds], clean[:n_seeds])
+        among = _among_copies(held).rows(None, chunk)
+    change = _relative(among[:n_seeds], clean[:n_seeds])
     if change <= _tolerance(clean):
-        return None
+        return _depends_on_place(held, clean, among)
     return Concern(
         f"G's output for one sample depends on the other samples of the batch: it changed by {change:.2g} of its norm "
         f"when they were replaced. Likely cause: {_couplers(held)}",
+        "batch-dependent",
+    )
+
+
+def _depends_on_place(held: SameSeed, clean: Tensor, among: Tensor) -> Concern | None:
+    """Whether copies of one input and seed have other outputs in other rows, of a G that draws no noise by itself."""
+    if held.z is None and held.n_seeds > 1:
+        return None
+    change = _relative(among, clean[_seeds_of_copies(held, len(among))])
+    if change <= _tolerance(clean):
+        return None
+    other = _among_copies(held)
+    other.draw_other_noise()
+    with torch.no_grad():
+        noisy = _relative(other.rows(None, held.chunks[0]), among) > _tolerance(clean)
+    if noisy:
+        return None
+    return Concern(
+        f"G's output depends on the place in the batch: the same input and seed in another row changed it by "
+        f"{change:.2g} of its norm (an index into the batch, noise kept for each row?)",
         "batch-dependent",
     )
 
@@ -143,19 +166,39 @@ def ignores_seed(held: SameSeed, clean: Tensor) -> Concern | None:
     )
 
 
+def in_train_mode(module: nn.Module | None) -> Concern | None:
+    """Whether layers that differ between training and use are in train mode."""
+    layers = [] if module is None else [layer for layer in module.modules() if layer.training]
+    kinds = sorted({type(layer).__name__ for layer in layers if isinstance(layer, _Dropout | _BatchNorm)})
+    if not kinds:
+        return None
+    return Concern(
+        f"G is in train mode, in which {', '.join(kinds)} are not what they are in use: call G.eval(), unless that is "
+        "what is to be measured",
+        "train mode",
+    )
+
+
 def _among_copies(held: SameSeed) -> SameSeed:
     """The same estimator and noise, with every sample, its seeds and conditions replaced by those of the first."""
     other = copy.copy(held)
-    other.y = _copies(held.y, 1)
-    other.z = tree_map(lambda leaf: _copies(leaf, held.n_seeds), held.z)
-    other.cond = tree_map(lambda leaf: _copies(leaf, 1), held.cond)
+    first = torch.zeros(len(held.y), dtype=torch.long, device=held.y.device)
+    seeds = _seeds_of_copies(held, len(held.y) * held.n_seeds)
+    other.y = _taken(held.y, first)
+    other.z = tree_map(lambda leaf: _taken(leaf, seeds), held.z)
+    other.cond = tree_map(lambda leaf: _taken(leaf, first), held.cond)
     return other
 
 
-def _copies(tensor: Tensor, n_rows: int) -> Tensor:
-    """The first ``n_rows`` rows over and over, in the tensor's shape and memory format."""
-    shape = (len(tensor) // n_rows, n_rows, *tensor.shape[1:])
-    return torch.empty_like(tensor).copy_(tensor[:n_rows].expand(shape).reshape(tensor.shape))
+def _seeds_of_copies(held: SameSeed, n_rows: int) -> Tensor:
+    """Which of the first sample's seeds each row has: 0, 1, 2, ... of the first copy, 1, 2, ..., 0 of the next."""
+    rows = torch.arange(n_rows, device=held.y.device)
+    return (rows + rows // held.n_seeds) % held.n_seeds
+
+
+def _taken(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Some rows, as many as there are, in the tensor's memory format."""
+    return torch.empty_like(tensor).copy_(tensor[rows])
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
@@ -240,6 +283,20 @@ def concerns_about(
         )
         found.append(Concern(sentence, "weaker than random"))
     return tuple(concern for concern in found if concern is not None)
+
+
+def rounded_away(length: Tensor, applied: Tensor, dtype: torch.dtype) -> tuple[Concern, ...]:
+    """Whether delta loses or gains over 1 % of its length (B,) when y + delta is rounded."""
+    change = float(((applied - length).abs() / length.clamp_min(torch.finfo(length.dtype).tiny)).max())
+    if change <= 0.01:
+        return ()
+    return (
+        Concern(
+            f"delta is not what G gets: y + delta is rounded to {str(dtype).removeprefix('torch.')}, which changes its "
+            f"length by up to {change:.1%}; gain is of the rounded one, the value of what G got (give y in float32)",
+            "rounded delta",
+        ),
+    )
 
 
 def warn(concerns: Iterable[str]) -> None:

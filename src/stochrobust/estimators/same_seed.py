@@ -107,6 +107,11 @@ class SameSeed:
         self.norm_statistics: NormStatistics = norm_statistics
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
 
+    def draw_other_noise(self) -> None:
+        """Hold other noise, of what G draws by itself, than before."""
+        seed, devices = self._noise
+        self._noise = seed + 1, devices
+
     def rows(self, delta: Tensor | None, chunk: slice) -> Tensor:
         """The outputs G(y + delta, z) of a chunk of rows."""
         y = self.y if delta is None else (working(self.y) + delta).to(self.y.dtype)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust._arguments import check_finite
-from stochrobust._tensors import Tree, working
+from stochrobust._tensors import Tree, rounded_step, working
 from stochrobust.attacks.ascent import Method, expanded_reference, finite_outputs, full_length_point, prepare
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator, NormStatistics
-from stochrobust.estimators.diagnosis import Concern, concerns_about, warn
+from stochrobust.estimators.diagnosis import Concern, concerns_about, rounded_away, warn
 from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
 from stochrobust.estimators.same_seed import SameSeed, check_delta
 from stochrobust.estimators.seeds import Randomness, SampleZ
@@ -41,7 +41,7 @@ class Sensitivity:
         norm: (B,) the ball's norm of ``delta``.
         at_boundary: (B,) whether ``delta`` lies on the sphere (to 0.1 %).
         stalled: (B,) True where the gradient was zero at every step: nothing was searched, no sign of robustness.
-        gain: (B,) ``||change|| / ||delta||_2``; NaN where delta is zero.
+        gain: (B,) ``||change|| / ||delta||_2``, delta as y of half precision takes it; NaN where delta is zero.
         spread: (B,) the outputs' variance at y, summed over elements; NaN for one seed.
         concerns: why the value may say less than it seems to, in sentences; each is an :class:`AttackWarning` too.
 
@@ -147,8 +147,9 @@ def sensitivity(
         check_finite("G's output at y + delta", value)
         random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
-        norm, length = ball.norm(found.delta), L2().norm(found.delta)
+        norm, length = ball.norm(found.delta), L2().norm(rounded_step(held.y, found.delta))
         concerns = concerns_about(held, clean, eps, value, random_value, found.stalled)
+        concerns += rounded_away(L2().norm(found.delta), length, held.y.dtype)
         warn(concerns)
         return Sensitivity(
             value=value,
