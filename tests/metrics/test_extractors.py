@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from stochrobust._files import module_digest
 from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
-from stochrobust.metrics.precision_recall import precision_recall
+from stochrobust.metrics.manifolds import precision_recall
 from stochrobust.metrics.protocol import Protocol
 
 SRC = Path(__file__).resolve().parents[2] / "src"

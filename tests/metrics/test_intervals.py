@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from stochrobust.metrics.density_coverage import density_coverage
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.frechet import frechet_distance
 from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
-from stochrobust.metrics.prdc import prdc
-from stochrobust.metrics.precision_recall import precision_recall
+from stochrobust.metrics.manifolds import density_coverage, prdc, precision_recall
 from stochrobust.metrics.protocol import Protocol, Score
 from tests.metrics.neighbour_sets import normal
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stochrobust.metrics.density_coverage import density_coverage
-from stochrobust.metrics.prdc import prdc
+from stochrobust.metrics.manifolds import density_coverage, prdc
 from tests.metrics.neighbour_sets import largest, normal
 
 NAMES = ("precision", "recall", "density", "coverage")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stochrobust.metrics.precision_recall import precision_recall
+from stochrobust.metrics.manifolds import precision_recall
 
 
 def sets(d: int, shift: float) -> tuple[Tensor, Tensor]:

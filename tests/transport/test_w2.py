@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stochrobust.transport import matching as assignment
+from stochrobust.transport import plans
 from stochrobust.transport.plans import transport_plan
 from stochrobust.transport.points import direct_costs, paired_costs, product_costs
 from stochrobust.transport.w2 import gaussian_w2_squared, optimal_matching, sliced_w2_squared, w2_distance, w2_squared
@@ -449,6 +450,9 @@ def test_what_annealing_does_not_prove_is_assigned() -> None:
     assert solver.call_count == 3
 
 
+without_pot = mock.patch.object(plans, "_proven_plan", new=mock.Mock(return_value=None))
+
+
 def clusters(n_each: int, noise: float, seed: int) -> Tensor:
     """10 tight clusters far apart, the same for all seeds; cluster k is ``[:, k::10]``."""
     return points(0, batch=1, n=10).repeat(1, n_each, 1) + noise * points(seed, batch=1, n=10 * n_each)
@@ -480,6 +484,31 @@ def test_a_plan_has_its_marginals_and_an_optimal_cost(seed: int, n: int, m: int,
     assert (plan * costs).sum().item() == pytest.approx(whole.fun, rel=1e-9, abs=1e-12)
 
 
+def test_pot_plans_are_taken_where_they_are_proven() -> None:
+    ot = pytest.importorskip("ot")
+    a, b = points(0, n=60, d=3), points(1, n=45, d=3)
+    with mock.patch.object(plans, "_proven_plan", return_value=None):
+        expected = w2_squared(a, b)
+    with mock.patch("scipy.optimize.linprog") as solver, mock.patch.object(ot, "emd", wraps=ot.emd) as emd:
+        torch.testing.assert_close(w2_squared(a, b), expected, rtol=1e-12, atol=0)
+    assert solver.call_count == 0
+    assert emd.call_count == len(a)
+
+
+def test_pot_is_wrong_without_a_word_on_tight_clusters_and_is_not_taken() -> None:
+    """POT 0.9.7: its tolerance is one of the largest cost."""
+    ot = pytest.importorskip("ot")
+    a, b = clusters(6, 1e-5, 1), clusters(5, 1e-5, 2)
+    expected = torch.stack([w2_squared(a[:, k::10], b[:, k::10]) for k in range(10)]).mean(0)
+    costs = direct_costs(a, b)[0]
+    weights = (torch.full((n,), 1 / n, dtype=torch.float64).numpy() for n in costs.shape)
+    plan, log = ot.emd(*weights, costs.numpy(), numItermax=10**8, log=True)
+    assert log["warning"] is None
+    assert (torch.from_numpy(plan) * costs).sum() > 1.00001 * expected[0]
+    assert plans._proven_plan(costs) is None
+    torch.testing.assert_close(w2_squared(a, b), expected, rtol=1e-9, atol=0)
+
+
 def test_plans_of_many_points_on_a_line() -> None:
     """Each program leaves most pairs out; its potentials tell which were missed."""
     for seed in range(8):
@@ -496,6 +525,7 @@ def test_a_plan_that_costs_little_more_is_not_enough(gain: float) -> None:
     assert sorted(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 1), (1, 0)]
 
 
+@without_pot
 def test_a_plan_has_whole_parts_though_the_program_has_rounding_errors() -> None:
     from scipy.optimize import linprog
 
@@ -510,6 +540,7 @@ def test_a_plan_has_whole_parts_though_the_program_has_rounding_errors() -> None
         torch.testing.assert_close(w2_squared(a, b), expected, rtol=1e-13, atol=0)
 
 
+@without_pot
 def test_annealed_potentials_leave_little_to_the_programs() -> None:
     from scipy.optimize import linprog
 
@@ -522,6 +553,7 @@ def test_annealed_potentials_leave_little_to_the_programs() -> None:
     assert annealed < solver.call_count - annealed
 
 
+@without_pot
 def test_a_linear_program_that_fails_says_so() -> None:
     a, b = points(0), points(1, n=4)
     failed = mock.Mock(status=1, message="iteration limit")

@@ -12,7 +12,7 @@ from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, ext
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.frechet import frechet_distance
 from stochrobust.metrics.intervals import interval_by_halves
-from stochrobust.metrics.prdc import prdc
+from stochrobust.metrics.manifolds import prdc
 from stochrobust.metrics.protocol import Protocol
 
 QUALITY = ("frechet", "precision", "recall", "density", "coverage")

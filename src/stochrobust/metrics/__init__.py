@@ -4,7 +4,6 @@ from stochrobust.metrics.calibration import crps, rank_histogram, spread_error
 from stochrobust.metrics.components import PosteriorComponents, posterior_components
 from stochrobust.metrics.conditional_frechet import conditional_frechet_distance
 from stochrobust.metrics.coverage import CoverageTest, coverage_ranks, coverage_test
-from stochrobust.metrics.density_coverage import DensityCoverage, density_coverage
 from stochrobust.metrics.distortion import PSNRSummary, psnr, summarize_psnr
 from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
@@ -15,12 +14,18 @@ from stochrobust.metrics.inception import InceptionFeatures
 from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
 from stochrobust.metrics.kernel import KernelDistance, kernel_distance
 from stochrobust.metrics.linear import LinearReference, linear_reference
+from stochrobust.metrics.manifolds import (
+    PRDC,
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    prdc,
+    precision_recall,
+    realism,
+)
 from stochrobust.metrics.moments import FrechetStatistics
-from stochrobust.metrics.prdc import PRDC, prdc
-from stochrobust.metrics.precision_recall import PrecisionRecall, precision_recall
 from stochrobust.metrics.protocol import Protocol, Score
 from stochrobust.metrics.ratio import interval_of_ratio
-from stochrobust.metrics.realism import realism
 
 __all__ = [
     "PRDC",

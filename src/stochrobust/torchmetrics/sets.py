@@ -17,8 +17,8 @@ from stochrobust.metrics._scatter import Scatter
 from stochrobust.metrics.extractors import FeatureExtractor, ImageSet, extract_features
 from stochrobust.metrics.features import Features, FeatureSet, gather_features
 from stochrobust.metrics.frechet import frechet_distance
+from stochrobust.metrics.manifolds import PRDC, prdc
 from stochrobust.metrics.moments import FrechetStatistics
-from stochrobust.metrics.prdc import PRDC, prdc
 from stochrobust.metrics.protocol import Protocol, Score, protocol_from_json, protocol_to_json
 from stochrobust.torchmetrics._base import Base
 

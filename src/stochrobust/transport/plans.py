@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from stochrobust.transport.points import direct_costs
 _NEAREST = 4  # pairs of each row and of each column that join the program each time
 _PROGRAMS = 100  # one or two are usual
 _ANNEALING = 100  # rounds towards potentials to begin with; without them it takes five programs, and larger ones
+_PIVOTS = 10**8  # of POT; far more than it needs, since it returns what it has by then
+_PROVEN = 1e-10  # of the cost: what POT's potentials may leave open
 _OPTIMAL = 1e-12  # of the cost: by how much less another plan might cost
 _TOLERANCE = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # the least that HiGHS takes
 
@@ -27,14 +30,38 @@ def sorted_cost(a: Tensor, b: Tensor) -> Tensor:
 
 
 def planned_cost(a: Tensor, b: Tensor) -> Tensor:
-    """(B,) float64 cost of an optimal plan, found on the CPU, one sample after the other."""
-    costs = direct_costs(a.detach(), b.detach())
-    _, g, _ = anneal(costs, _ANNEALING)
+    """(B,) float64 cost of an optimal plan, found on the CPU, one sample after the other.
+
+    POT finds it some twenty times as fast, if it is installed and its potentials prove the plan: where costs of very
+    different sizes meet, as in tight clusters far apart, its plan was seen to cost 1.9 times the least, without a word.
+    """
     totals = []
-    for x, y, *problem in zip(a.double(), b.double(), costs.cpu(), g.cpu(), strict=True):
-        rows, columns, mass = (part.to(a.device) for part in transport_plan(*problem))
+    for x, y, costs in zip(a.double(), b.double(), direct_costs(a.detach(), b.detach()), strict=True):
+        plan = _proven_plan(costs.cpu())
+        if plan is None:
+            _, g, _ = anneal(costs[None], _ANNEALING)
+            plan = transport_plan(costs.cpu(), g[0].cpu())
+        rows, columns, mass = (part.to(a.device) for part in plan)
         totals.append(((x[rows] - y[columns]).square().sum(1) * mass).sum())
     return torch.stack(totals)
+
+
+def _proven_plan(costs: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """POT's plan, as of :func:`transport_plan`; None without POT, or where its potentials leave a gap."""
+    try:
+        import ot
+    except ImportError:
+        return None
+    n, m = costs.shape
+    scale = costs.max().clamp(min=torch.finfo(costs.dtype).tiny)
+    weights = (np.full(size, 1 / size) for size in (n, m))
+    plan, log = ot.emd(*weights, (costs / scale).numpy(), numItermax=_PIVOTS, log=True)
+    rows, columns = torch.from_numpy(plan).nonzero(as_tuple=True)
+    mass = torch.from_numpy(plan)[rows, columns]
+    left = costs - torch.from_numpy(log["v"]) * scale
+    left -= left.amin(1, keepdim=True)
+    gap, value = (left[rows, columns] * mass).sum(), (costs[rows, columns] * mass).sum()
+    return (rows, columns, mass) if gap <= _PROVEN * value else None
 
 
 def transport_plan(costs: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:

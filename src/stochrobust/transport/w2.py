@@ -29,7 +29,8 @@ def w2_squared(a: Tensor, b: Tensor, *, method: str = "auto") -> Tensor:
     their same-seed change, and at least :func:`gaussian_w2_squared`. Where the optimum matches the points by index, as
     it mostly does for common seeds, that is proven on their device. Else the matching is an assignment on the CPU,
     O(n^3); on a GPU, large problems are solved there first, and go to the CPU where that is not proven optimal. For
-    n != m the plan is a linear program on the CPU, which takes seconds for 1,000 points.
+    n != m the plan is a linear program on the CPU, which takes seconds for 1,000 points; with the extra
+    ``stochrobust[transport]`` (POT) a tenth of that, wherever the result is proven.
 
     Args:
         a: (B, n, d) points.
