@@ -22,7 +22,7 @@ TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torch
 # Restorers that are not torch, which tests cross over to; without them those tests skip.
 CROSSINGS = ("onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
 
-PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "torch-fidelity==0.4.*")
+PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "pytorch-msssim==1.0.*", "torch-fidelity==0.4.*")
 
 # (Python, torch): the oldest and the newest torch with a wheel for each Python, and steps between.
 MATRIX = [
