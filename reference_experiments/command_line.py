@@ -68,11 +68,14 @@ def _parser(studies: Sequence[Study]) -> argparse.ArgumentParser:
     from reference_experiments.data import prepare
     from reference_experiments.images import command
     from reference_experiments.srflow.train_flow import add_training
+    from reference_experiments.toy.merge import add_merge
 
     parser = argparse.ArgumentParser(prog="python -m reference_experiments")
     commands = parser.add_subparsers(dest="study", required=True, metavar="STUDY")
     for study in studies:
         add_study(commands, study)
+    toy = next(study for study in studies if study.name == "toy")
+    add_merge(commands.add_parser("merge-toy", help="runs of the toy study at several training seeds as one"), toy)
     prepare.add_arguments(commands.add_parser("prepare", help="make a data set ready for training"))
     command.add_train(commands.add_parser("train", help="models of an image study; `accelerate launch` spreads it"))
     command.add_evaluate(commands.add_parser("evaluate", help="Table 1's row of a training's model or of any other"))

@@ -22,7 +22,7 @@ PAPER = {
 BETTER = {"recall": 1, "attack": -1}
 """Which way a number is better."""
 Models = Mapping[str, Sequence[Mapping[str, float]]]
-"""Of each arm the numbers of its trainings, those of one training seed at the same place."""
+"""Of each arm the numbers of its trainings: those of one training seed say so, or are at the same place."""
 CLAIMS = (
     ("recall", "ErraticGAN", "RobustGAN", "Robustness costs the deterministic GAN recall"),
     ("recall", "RobustStoGAN", "RobustGAN", "Of the two robust GANs the stochastic one has the higher recall"),
@@ -39,13 +39,13 @@ CLAIMS = (
 def findings(results: Results) -> list[Finding]:
     """Those of the claims whose arms were trained, and what holds exactly."""
     models = {name: found["models"] for name, found in results["gans"].items()}
-    found = [_better(models, *claim) for claim in CLAIMS if {claim[1], claim[2]} <= models.keys()]
+    found = [_better(models, *claim) for claim in CLAIMS if _common(models, claim[1:3])]
     return [*found, *_theorem(results), *([_ordered(models)] if models else [])]
 
 
 def _better(models: Models, name: str, better: str, worse: str, claim: str) -> Finding:
     sign, scale, unit, digits = BETTER[name], *((1e3, "1e-3", 2) if name == "attack" else (1.0, "", 3))
-    values = {arm: [scale * model[name] for model in models[arm]] for arm in (better, worse)}
+    values = _paired(models, (better, worse), name, scale)
     paper = {arm: scale * PAPER[arm][name] for arm in (better, worse)}
     alike, of_alike = _alike(models, name, scale)
     return paired(
@@ -59,13 +59,26 @@ def _better(models: Models, name: str, better: str, worse: str, claim: str) -> F
 def _alike(models: Models, name: str, scale: float) -> tuple[list[float], str]:
     """A difference that the paper says is about zero: of the stochastic GANs' recalls, and else of two trainings."""
     stochastic = [arm for arm, (of_seeds, _) in ARMS.items() if of_seeds]
-    if name == "recall" and set(stochastic) <= models.keys():
-        pairs = zip(*(models[arm] for arm in stochastic), strict=True)
-        return [scale * (a[name] - b[name]) for a, b in pairs], "recall of the two stochastic GANs"
+    if name == "recall" and _common(models, stochastic):
+        pairs = zip(*_paired(models, stochastic, name, scale).values(), strict=True)
+        return [a - b for a, b in pairs], "recall of the two stochastic GANs"
     of_each = [[model[name] for model in models[arm]] for arm in stochastic if arm in models]
     return [scale * (a - b) for of_arm in of_each for a, b in combinations(of_arm, 2)] or [0.0], (
         "a stochastic GAN at two training seeds"
     )
+
+
+def _common(models: Models, arms: Sequence[str]) -> list[float]:
+    """The training seeds at which all of the arms were trained."""
+    seeds = [{model.get("seed", place) for place, model in enumerate(models.get(arm, ()))} for arm in arms]
+    return sorted(set.intersection(*seeds))
+
+
+def _paired(models: Models, arms: Sequence[str], name: str, scale: float) -> dict[str, list[float]]:
+    """A number of some arms at their common training seeds."""
+    seeds = _common(models, arms)
+    by_seed = {arm: {model.get("seed", place): model for place, model in enumerate(models[arm])} for arm in arms}
+    return {arm: [scale * of_arm[seed][name] for seed in seeds] for arm, of_arm in by_seed.items()}
 
 
 def _theorem(results: Results) -> list[Finding]:

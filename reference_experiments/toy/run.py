@@ -86,7 +86,7 @@ def train_and_evaluate(job: tuple[ToyTraining, ToyPreset, Path, str]) -> dict[st
         "models": models,
         "steps": config.steps,
         "seconds": state["seconds"],
-        "drawing": _drawing(only(estimator, config, 0).to("cpu")),
+        "drawing": drawing(only(estimator, config, 0).to("cpu")),
     }
 
 
@@ -100,7 +100,7 @@ def only(estimator: ToyEstimator, config: ToyTraining, index: int) -> ToyEstimat
 
 
 @torch.no_grad()
-def _drawing(estimator: ToyEstimator) -> dict[str, Tensor]:
+def drawing(estimator: ToyEstimator) -> dict[str, Tensor]:
     """What Figure 2 shows of an estimator: its outputs all along y, and 100 samples."""
     generator = torch.Generator().manual_seed(0)
     y = torch.linspace(-1, 1, 3000)[:, None]

@@ -13,6 +13,7 @@ import torch
 from reference_experiments.__main__ import main
 from reference_experiments.toy import findings
 from reference_experiments.toy.evaluation import evaluate_gan
+from reference_experiments.toy.merge import merged
 from reference_experiments.toy.presets import ARMS, PRESETS
 from reference_experiments.toy.run import only
 from reference_experiments.toy.training import FromClean, ToyEstimator, ToyTraining, train
@@ -220,3 +221,67 @@ def test_theorem_1_by_its_draws() -> None:
     assert "2 of 2 others, at least 3.0 times the floor away" in found.here
     rows[2] = row("arcsine", 0.0065, 0, 0.021)  # perfect, within two deviations of the floor
     assert findings.findings({"gans": {}, "exact": {"theorem_1": rows}})[0].verdict == "exact: fails"
+
+
+def one_run(seed: int, *arms: str, **changed: Any) -> dict[str, Any]:
+    """What one run leaves, with the paper's numbers and something of its seed."""
+    gans = {
+        name: {"steps": 20, "seconds": 2.0, "models": [{**measured()["gans"][name]["models"][0], "std": float(seed)}]}
+        for name in arms
+    }
+    command = f"python -m reference_experiments toy --seed {seed} --runs 'some where' --arms {' '.join(arms)} --out o"
+    record = {"command": command, "revision": "abc", "hardware": "CPU", "seconds": 5.0, "seed": seed}
+    settings = {"base": {"seed": 0, "steps": 20, "width": 16}, "weight": 1e-3, "arms": list(arms)}
+    return {"settings": settings, "gans": gans, "record": record, "zigzag": seed, **changed}
+
+
+def test_runs_of_several_seeds_merge_to_arms_with_all_their_trainings() -> None:
+    runs = [one_run(2, "RobustGAN"), one_run(0, "StoGAN", "RobustGAN"), one_run(1, "RobustGAN"), one_run(1, "StoGAN")]
+    found = merged(runs)
+    assert list(found["gans"]) == ["RobustGAN", "StoGAN"]  # in the order of the arms
+    assert [(m["seed"], m["std"]) for m in found["gans"]["RobustGAN"]["models"]] == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert [m["seed"] for m in found["gans"]["StoGAN"]["models"]] == [0, 1]
+    assert (found["gans"]["StoGAN"]["steps"], found["gans"]["RobustGAN"]["seconds"]) == (20, 6.0)
+    assert found["zigzag"] == 0
+    assert merged([*runs, one_run(3, exact={})])["zigzag"] == 3
+    record = found["record"]
+    assert (record["seed"], record["seconds"], record["revision"]) == ("0, 1, 2", 20.0, "abc")
+    assert record["command"].startswith("python -m reference_experiments toy --seed 0 --arms StoGAN RobustGAN; ")
+    assert "some where" not in record["command"]
+
+
+def test_runs_that_do_not_belong_together_do_not_merge() -> None:
+    for other, message in (
+        (one_run(1, "StoGAN", settings={"base": {"seed": 1, "steps": 30}, "weight": 1e-3}), r"\['steps'\] differ"),
+        (one_run(1, "StoGAN", settings={"base": {"seed": 0}, "weight": 1e-2}), r"\['weight'\] differ"),
+        (one_run(0, "StoGAN"), "StoGAN was trained twice with seed 0"),
+        (one_run(1, gans={"StoGAN": {"models": [{}, {}]}}), "one model of each arm, got 2 of StoGAN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            merged([one_run(0, "StoGAN"), other])
+
+
+def test_findings_pair_the_trainings_that_both_arms_have() -> None:
+    results = merged([one_run(seed, "ErraticGAN", "RobustGAN") for seed in (0, 1, 2)] + [one_run(2, "RobustStoGAN")])
+    robust = results["gans"]["RobustGAN"]["models"]
+    robust[2]["recall"] = 0.5
+    counts = {finding.claim: finding.trainings for finding in findings.findings(results)}
+    assert counts["Robustness costs the deterministic GAN recall"] == 3
+    assert counts["Of the two robust GANs the stochastic one has the higher recall"] == 1
+    effect = next(f.effect for f in findings.findings(results) if "higher recall" in f.claim)
+    assert effect == pytest.approx(results["gans"]["RobustStoGAN"]["models"][0]["recall"] - 0.5)
+    assert not any("of the stochastic GAN" in claim for claim in counts)
+
+
+@pytest.mark.slow
+def test_merge_from_the_command_line(tmp_path: Path) -> None:
+    common = ["toy", "--preset", "smoke", "--width", "16", "--n-models", "1", "--workers", "1", "--arms", "RobustGAN"]
+    for seed in ("0", "1"):
+        places = ["--out", str(tmp_path / f"out{seed}"), "--runs", str(tmp_path / f"runs{seed}")]
+        main([*common, "--seed", seed, *places])
+    folders = [str(tmp_path / name) for name in ("out0", "out1")]
+    main(["merge-toy", *folders, "--out", str(tmp_path / "all"), "--drawn", str(tmp_path / "runs0")])
+    results = json.loads((tmp_path / "all" / "results.json").read_text())
+    assert [model["seed"] for model in results["gans"]["RobustGAN"]["models"]] == [0, 1]
+    assert "2 training seed(s)" in (tmp_path / "all" / "table.md").read_text()
+    assert (tmp_path / "all" / "figure2.png").exists()
