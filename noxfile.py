@@ -19,8 +19,8 @@ TORCH = os.environ.get("STOCHROBUST_TORCH", "torch==2.13.0")
 # torchvision's compiled operators work only with the very build of torch they were made for, so the two come as a pair.
 TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torchvision")
 
-# Restorers that are not torch, which tests cross over to; without them those tests skip.
-CROSSINGS = ("onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
+# Packages whose restorers and operators the tests cross over to; without them those tests skip.
+CROSSINGS = ("deepinv>=0.5", "onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
 
 PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "pytorch-msssim==1.0.*", "torch-fidelity==0.4.*")
 
@@ -90,10 +90,10 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def crossings(session: nox.Session) -> None:
-    """Restorers of other frameworks through their bridges: ONNX Runtime, OpenCV, scikit-image."""
-    session.install(TORCH, *CROSSINGS, "-e", ".[test]")
-    session.run("python", "-c", "import cv2, onnx, onnxruntime, skimage")  # the tests skip without them
-    session.run("pytest", "tests/estimators/test_black_box.py", *session.posargs)
+    """The bridges to ONNX Runtime, OpenCV, scikit-image and deepinv, with the packages themselves (gigabytes)."""
+    session.install(*TORCHVISION_PAIR, *CROSSINGS, "-e", ".[test]")
+    session.run("python", "-c", "import cv2, deepinv, onnx, onnxruntime, skimage")  # the tests skip without them
+    session.run("pytest", "tests/estimators/test_black_box.py", "tests/consistency/test_operator.py", *session.posargs)
 
 
 @nox.session

@@ -95,9 +95,9 @@ def report(results: dict[str, Any]) -> str:
     times = geometric(list(ratios.values()))
     return (
         "\n".join(lines)
-        + f"\n\nShares of EVALUATION's value (of the largest there is, for linear maps) after {PASSES} passes, mean over "
-        f"{results['samples']} input(s). On networks SubspaceSearch finds {times:.2f} times what RandomSearch does, "
-        f"geometric mean; more than 5 % less: {', '.join(below) if below else 'on none'}.\n\n"
+        + f"\n\nShares of EVALUATION's value (of the largest there is, for linear maps) after {PASSES} passes, mean "
+        f"over {results['samples']} input(s). On networks SubspaceSearch finds {times:.2f} times what RandomSearch "
+        f"does, geometric mean; more than 5 % less: {', '.join(below) if below else 'on none'}.\n\n"
         + "".join(f"{line}\n" for line in results["left_out"])
         + f"`{record['command']}`, revision {record['revision']}, {record['hardware']}, torch {record['torch']}.\n"
     )

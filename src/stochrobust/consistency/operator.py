@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
@@ -104,11 +105,22 @@ class OperatorProjector(ProjectorModule):
         return applied
 
     def _lift(self, y: Tensor) -> Tensor:
-        solved: Tensor = _Solved.apply(y, self._forward, self._adjoint, self._solve)  # type: ignore[no-untyped-call]
+        return self._solved(y, None)
+
+    def _solved(self, y: Tensor, of: Tensor | None) -> Tensor:
+        solve = functools.partial(self._solve, of=of)
+        solved: Tensor = _Solved.apply(y, self._forward, self._adjoint, solve)  # type: ignore[no-untyped-call]
         return solved
 
-    def _solve(self, forward: Linear, adjoint: Linear, y: Tensor) -> Tensor:
-        x, reached = least_squares(forward, adjoint, y, self.rtol, self.max_steps)
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """``x + A^+ (y - A x)``, to ``rtol`` of ``|A^T y|``. See :meth:`ProjectorModule.project`."""
+        dtype = self._check_pair(x, y)
+        wide, observed = self._wide(x), self._wide(y)
+        # Of an x that is consistent already, y - A x is rounding, which has no solution to a share of itself.
+        return (wide + self._solved(observed - self._degrade(wide), observed.detach())).to(dtype)
+
+    def _solve(self, forward: Linear, adjoint: Linear, y: Tensor, of: Tensor | None = None) -> Tensor:
+        x, reached = least_squares(forward, adjoint, y, self.rtol, self.max_steps, of=of)
         if reached > self.rtol:
             warnings.warn(
                 f"{self.max_steps} steps of conjugate gradients reached {reached:.1g}, not rtol={self.rtol:g}: take "
@@ -179,17 +191,20 @@ class OperatorProjector(ProjectorModule):
 
 
 def least_squares(
-    forward: Linear, adjoint: Linear, y: Tensor, rtol: float, max_steps: int
-) -> tuple[Tensor, float]:  # fmt: skip
+    forward: Linear, adjoint: Linear, y: Tensor, rtol: float, max_steps: int, *, of: Tensor | None = None
+) -> tuple[Tensor, float]:
     """The x of least norm that minimises ``|A x - y|``, sample by sample, and the relative slope that is left (CGLS).
 
-    A sample whose slope has fallen to ``rtol`` of its first stays as it is, so that others do not change it.
+    A sample whose slope has fallen to ``rtol`` of its first, or of ``A^T of`` where that is larger, stays as it is, so
+    that others do not change it.
     """
     left = y
     slope = adjoint(left)
     x, along = torch.zeros_like(slope), slope
     first = power = flat(slope).square().sum(1)
-    going = power > 0
+    if of is not None:
+        first = torch.maximum(first, flat(adjoint(of)).square().sum(1))
+    going = power > rtol**2 * first
     for _ in range(max_steps):
         if not bool(going.any()):
             break
@@ -231,7 +246,9 @@ class _Solved(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *arrived: Tensor) -> tuple[Tensor, None, None, None]:
         forward, adjoint, solve = ctx.maps
-        return _Solved.apply(arrived[0], adjoint, forward, solve), None, None, None  # type: ignore[no-untyped-call]
+        # A gradient has a size of its own.
+        backwards = functools.partial(solve, of=None)
+        return _Solved.apply(arrived[0], adjoint, forward, backwards), None, None, None  # type: ignore[no-untyped-call]
 
 
 def _parts(measured: Any) -> list[Tensor]:
