@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stochrobust
-from stochrobust import AuditSettings, BlockAverageProjector, InpaintingProjector
+from stochrobust import L2, PGD, AuditSettings, BlockAverageProjector, InpaintingProjector, SubspaceSearch
 from stochrobust.auditing import run
 from stochrobust.auditing.findings import AuditNumber, Curve, Verdict
 from stochrobust.auditing.report import AuditReport
@@ -111,6 +111,53 @@ def pictures(tmp_path: Path) -> Path:
 
 
 # -- every option ------------------------------------------------------------------------------------------------------
+
+
+def test_the_range_is_that_of_pictures_arrays_and_decibels(
+    asked: Callable[..., dict[str, Any]], pictures: Path
+) -> None:
+    usual, found = (
+        asked("--data", str(pictures), "--size", "8", "--real", str(pictures), "--eps-psnr", "30", *more)
+        for more in ([], ["--pixel-range=-1,1"])
+    )
+    assert found["pixel_range"] == (-1.0, 1.0)
+    assert found["eps"] == pytest.approx(2 * usual["eps"])
+    for mine, theirs in ((found["data"], usual["data"]), (list(found["real"]), list(usual["real"]))):
+        assert torch.allclose(mine[0], 2 * theirs[0] - 1)
+        assert float(mine[0].min()) < 0
+
+
+def test_the_noise_the_attack_and_where_it_may_go(asked: Callable[..., dict[str, Any]]) -> None:
+    usual = asked()
+    assert (usual["noise"], usual["attack"], usual["ball"], usual["pixel_range"]) == (None, None, L2(), (0.0, 1.0))
+    assert asked("--noise", "0.05")["noise"] == 0.05
+    assert asked("--attack", "pgd:steps=7,step=0.5")["attack"] == PGD(steps=7, step=0.5)
+    assert asked("--attack", "subspace")["attack"] == SubspaceSearch()
+    seen = asked("--attack-on", "observed")["ball"].mask
+    assert torch.equal(seen, torch.arange(SIDE)[:, None].expand(1, SIDE, SIDE) >= SIDE // 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--attack", "magic"], "attack must be one of adam, pgd, sphere, random, subspace, got 'magic'"),
+        (["--attack", "pgd:size=2"], "pgd takes steps, step, restarts, keep, start, each once, got 'size=2'"),
+        (["--attack", "pgd:steps=2,steps=3"], "each once, got 'steps=3'"),
+        (["--attack", "pgd:steps=many"], "steps must be a number, got 'many'"),
+        (["--attack", "random:steps=0"], "steps must be at least 1"),
+        (["--pixel-range=1"], "must be LOW,HIGH such as -1,1, got '1'"),
+        (["--pixel-range=1,0"], "pixel_range must increase"),
+        (["--noise=-1"], "noise must be"),
+    ],
+)
+def test_attacks_and_ranges_that_cannot_be(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["audit", f"{HERE}:Kept", "--data", f"{HERE}:images", "--task", "inpainting:top=0.5", "--eps", "0.5"]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, *options])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_what_is_asked_for_by_default(asked: Callable[..., dict[str, Any]]) -> None:

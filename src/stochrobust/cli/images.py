@@ -152,11 +152,27 @@ def first_images(batches: Iterable[Any], n: int) -> Iterator[Any]:
             return
 
 
-def moved(batches: Iterable[Any], device: torch.device | str) -> Iterable[Any]:
-    """The batches, or pairs, on a device."""
+def in_range(batches: Iterable[Any], sources: Iterable[Any], ends: tuple[float, float]) -> Iterable[Any]:
+    """Batches in [0, 1], or pairs of them, brought to a range; those of a factory are in it, and stay as they are."""
+    low, high = ends
+    if ends == (0.0, 1.0) or not isinstance(sources, Pictures | ArrayBatches):
+        return batches
 
     def to(batch: Any) -> Any:
-        return tuple(map(to, batch)) if isinstance(batch, tuple | list) else batch.to(device)
+        return tuple(map(to, batch)) if isinstance(batch, tuple | list) else batch * (high - low) + low
+
+    return Mapped(batches, lambda some: map(to, some))
+
+
+def moved(batches: Iterable[Any], device: torch.device | str) -> Iterable[Any]:
+    """The batches, or pairs or mappings of them, on a device."""
+
+    def to(batch: Any) -> Any:
+        if isinstance(batch, dict):
+            return {name: to(part) for name, part in batch.items()}
+        if isinstance(batch, tuple | list):
+            return tuple(map(to, batch))
+        return batch.to(device) if isinstance(batch, Tensor) else batch
 
     return Mapped(batches, lambda some: map(to, some))
 

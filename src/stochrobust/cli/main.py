@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from stochrobust.attacks.balls import L2
     from stochrobust.auditing.report import AuditReport
     from stochrobust.cli.images import Reading
     from stochrobust.consistency import Projector
@@ -89,8 +90,9 @@ def _case(options: argparse.Namespace, left_out: dict[str, str] | None) -> dict[
     """What is audited, as arguments of ``audit``; ``left_out`` gets the pictures that are."""
     import torch
 
+    from stochrobust.cli.attacks import parse_attack
     from stochrobust.cli.factory import check_runs, made_model
-    from stochrobust.cli.images import Reading, moved, open_images
+    from stochrobust.cli.images import Reading, in_range, moved, open_images
     from stochrobust.robustness.decibels import eps_from_psnr
 
     device = _device(options.device)
@@ -100,11 +102,34 @@ def _case(options: argparse.Namespace, left_out: dict[str, str] | None) -> dict[
     y, data, projector = _data(options, reading, device)
     with torch.no_grad():
         check_runs(options.model, G, y[:1])
-    eps = options.eps if options.eps is not None else eps_from_psnr(options.eps_psnr, y[0].numel())
+    low, high = options.pixel_range
+    eps = options.eps
+    if eps is None:
+        eps = eps_from_psnr(options.eps_psnr, y[0].numel(), data_range=high - low)
     real = None
     if options.real is not None:
-        real = moved(open_images(options.real, replace(reading, n=None), device, role="real"), device)
-    return {"G": G, "data": data, "eps": eps, "projector": projector, "real": real, "extractor": extractor}
+        images = open_images(options.real, replace(reading, n=None), device, role="real")
+        real = moved(in_range(images, images, options.pixel_range), device)
+    return {
+        "G": G, "data": data, "eps": eps, "projector": projector, "real": real, "extractor": extractor,
+        "noise": options.noise, "pixel_range": options.pixel_range,
+        "attack": None if options.attack is None else parse_attack(options.attack),
+        "ball": _ball(options.attack_on, y, projector),
+    }  # fmt: skip
+
+
+def _ball(where: str, y: Tensor, projector: Projector | None) -> L2:
+    """All of y, or the elements that the projector observes."""
+    import torch
+
+    from stochrobust.attacks.balls import L2
+
+    if where == "all":
+        return L2()
+    if projector is None:
+        raise ValueError("--attack-on observed needs --task: what of y is observed")
+    seen = projector.residual(torch.zeros_like(projector.pinv(y)), torch.ones_like(y)) != 0
+    return L2(mask=seen[0])
 
 
 def _data(
@@ -114,7 +139,7 @@ def _data(
     from torch import nn
 
     from stochrobust.cli.folder import Pictures
-    from stochrobust.cli.images import Counted, moved, open_images, paired, peeked
+    from stochrobust.cli.images import Counted, in_range, moved, open_images, paired, peeked
     from stochrobust.cli.tasks import parse_task
 
     task = None if options.task is None else parse_task(options.task)
@@ -122,8 +147,14 @@ def _data(
     if options.inputs is not None:  # pictures are found by their names, whatever there is besides
         of_inputs = replace(reading, size=None, n=None if isinstance(sources, Pictures) else reading.n)
         batches = paired(open_images(options.inputs, of_inputs, device, role="inputs"), sources)
-    first, batches = peeked(moved(batches, device))
-    y, x = first if isinstance(first, tuple) else (None, first)
+    first, batches = peeked(moved(in_range(batches, sources, options.pixel_range), device))
+    y, x = (
+        (first.get("y"), first["x"])
+        if isinstance(first, dict)
+        else first
+        if isinstance(first, tuple)
+        else (None, first)
+    )
     projector = None if task is None else task(*x.shape[-2:])
     if isinstance(projector, nn.Module):
         projector.to(device)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from stochrobust.auditing.settings import AuditSettings
+from stochrobust.cli.attacks import KINDS, pixel_range
 from stochrobust.cli.tasks import TASKS
 
 PROGRAM = "stochrobust"
@@ -59,6 +60,10 @@ def _add_images(audit: argparse.ArgumentParser) -> None:
     images.add_argument(
         "--skip-bad", action="store_true", help="leave out pictures that cannot be read; the report names them"
     )
+    images.add_argument(
+        "--pixel-range", type=pixel_range, default=(0.0, 1.0), metavar="LOW,HIGH",
+        help="what the model takes and gives, as --pixel-range=-1,1; pictures and arrays are brought to it",
+    )  # fmt: skip
     images.add_argument("--batch", type=_count, default=32, help="images read at a time (default: 32)")
 
 
@@ -68,6 +73,15 @@ def _add_settings(audit: argparse.ArgumentParser) -> None:
     radius = measures.add_mutually_exclusive_group(required=True)
     radius.add_argument("--eps", type=float, help="size of the attack, L2 over all elements of a y")
     radius.add_argument("--eps-psnr", type=float, metavar="DB", help="the same as the PSNR of y and y + delta")
+    measures.add_argument("--noise", type=float, metavar="SIGMA", help="standard deviation of the noise in the y")
+    measures.add_argument(
+        "--attack", metavar="NAME:SETTING=VALUE,...",
+        help=f"the strong attack: {', '.join(KINDS)}, as pgd:steps=100 (default: the library's)",
+    )  # fmt: skip
+    measures.add_argument(
+        "--attack-on", choices=["all", "observed"], default="all",
+        help="which elements of y it may change: all of them, as in the paper (default), or those the task observes",
+    )  # fmt: skip
     measures.add_argument(
         "--features", default="pixels", help="for the quality: pixels (default), efficientnet or inception=FILE"
     )
