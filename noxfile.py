@@ -81,6 +81,13 @@ def floors(session: nox.Session) -> None:
 
 
 @nox.session
+def bad_calls(session: nox.Session) -> None:
+    """Every wrong call of every public name and of the command line, some 22,000, of which the tests make a sample."""
+    session.install(TORCH, "-e", ".[test]")
+    session.run("python", "-m", "tests.bad_calls", *session.posargs)
+
+
+@nox.session
 def peers(session: nox.Session) -> None:
     """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
     session.install(*TORCHVISION_PAIR, *PEERS, "-e", ".[test]")

@@ -9,7 +9,7 @@ from numbers import Integral, Number, Real
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _FEW = 4  # members of a tuple or list of settings; a longer one is data
 
@@ -41,6 +41,8 @@ def check_tensor(name: str, value: object, *, ndim: int | None = None, min_ndim:
         raise TypeError(f"{name} must be a torch.Tensor, got {describe(value)}")
     if not value.is_floating_point():
         raise TypeError(f"{name} must have a real floating-point dtype, got {describe(value)}")
+    if value.layout != torch.strided:
+        raise ValueError(f"{name} must be a dense tensor, got one of layout {value.layout}")
     if ndim is not None and value.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions, got {describe(value)}")
     if value.ndim < min_ndim:
@@ -54,6 +56,8 @@ def check_finite(name: str, value: Tensor) -> None:
     """No NaN and no infinity. Synchronises with the host, once; no copy of the values is made."""
     if value.numel() == 0 or not value.is_floating_point():
         return
+    if value.is_meta:
+        raise ValueError(f"{name} must hold numbers, got {describe(value)}")
     lowest, highest = torch.aminmax(value.detach())  # a twelfth of the time of isfinite; NaN passes through
     if math.isfinite(float(highest / 2 - lowest / 2)):
         return
@@ -75,6 +79,15 @@ def check_count(name: str, value: object, *, minimum: int = 1) -> int:
         raise TypeError(f"{name} must be an integer, got {describe(value)}")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value}")
+    if int(value) >= 2**63:
+        raise ValueError(f"{name} must be less than 2**63, got one of {int(value).bit_length()} bits")
+    return int(value)
+
+
+def check_integer(name: str, value: object) -> int:
+    """Any integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {describe(value)}")
     return int(value)
 
 
@@ -82,11 +95,41 @@ def check_real(name: str, value: object, *, minimum: float = -math.inf, open_min
     """A finite real number of at least (or, with ``open_minimum``, above) ``minimum``."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, got {describe(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number) or number < minimum or (open_minimum and number == minimum):
         bound = "" if minimum == -math.inf else f" {'above' if open_minimum else 'of at least'} {minimum}"
-        raise ValueError(f"{name} must be a finite number{bound}, got {value!r}")
+        raise ValueError(f"{name} must be a finite number{bound}, got {value!r:.40}")
     return number
+
+
+def check_scale(name: str, value: object) -> float:
+    """A number above 0 whose square float32 can tell from 0 and from infinity."""
+    number = check_real(name, value, minimum=0.0, open_minimum=True)
+    least, most = (math.sqrt(end) for end in (torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max))
+    if not least <= number <= most:
+        raise ValueError(f"{name} must be between {least:.1e} and {most:.1e}, got {number:g}")
+    return number
+
+
+def check_truth(name: str, value: object) -> None:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {describe(value)}")
+
+
+def check_callable_or_none(name: str, value: object) -> None:
+    """None, or something to call."""
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be callable or None, got {describe(value)}")
+
+
+def check_module_or_none(name: str, value: object) -> None:
+    """None, or a module."""
+    if value is not None and not isinstance(value, nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module or None, got {describe(value)}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> str:

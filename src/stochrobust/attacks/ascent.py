@@ -96,6 +96,12 @@ def check_attack(attack: object) -> None:
         raise TypeError(f"attack must be an attack such as PGD() or SphereAscent(), got {describe(attack)}")
 
 
+def check_ball(ball: object) -> None:
+    """A ball, not its class."""
+    if isinstance(ball, type) or not hasattr(ball, "random_point"):
+        raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
+
+
 def maximise(
     objective: Objective,
     ball: Ball,
@@ -199,8 +205,7 @@ def prepare(
     held: SameSeed, eps: float | Tensor, ball: Ball, attack: Method, reference: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """The radii (B,) and the centre (B, ...), in the precision of delta, checked against the ball and the attack."""
-    if isinstance(ball, type) or not hasattr(ball, "random_point"):
-        raise TypeError(f"ball must be a ball such as L2() or Linf(), got {describe(ball)}")
+    check_ball(ball)
     check_attack(attack)
     if getattr(attack, "start", None) == "zero" and reference is None:
         raise ValueError(

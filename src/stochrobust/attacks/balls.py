@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol, TypeAlias
@@ -18,22 +19,57 @@ ON_SPHERE = 1 - 1e-5  # of a radius: what lies beyond counts as on the sphere
 BISECTIONS = 60  # halvings of the multiplier's bracket: to the last bit of a float64 where the box is active
 
 
+def check_radius(eps: object) -> None:
+    """A number, finite and not negative, or a tensor of real numbers, one or one per sample."""
+    if isinstance(eps, bool) or not isinstance(eps, Real | Tensor):
+        raise TypeError(f"eps must be a number or a (B,) tensor, got {describe(eps)}")
+    if not isinstance(eps, Tensor):
+        try:
+            number = float(eps)
+        except OverflowError:
+            number = math.inf
+        if not 0 <= number < math.inf:
+            raise ValueError(f"eps must be finite and not negative, got {eps!r:.40}")
+    elif eps.is_complex() or eps.dtype == torch.bool or eps.layout != torch.strided:
+        raise TypeError(f"eps must be a number or a (B,) tensor of real numbers, got {describe(eps)}")
+    elif eps.ndim > 1 or eps.is_meta:
+        raise ValueError(f"eps must be a number or a (B,) tensor of numbers, got {describe(eps)}")
+
+
 def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
     """eps as a (B,) tensor of non-negative radii in y's dtype and device."""
-    if isinstance(eps, bool) or not isinstance(eps, Real | Tensor):
-        raise TypeError(f"eps must be a number or a ({len(y)},) tensor, got {describe(eps)}")
+    check_radius(eps)
     if isinstance(eps, Tensor):
         if eps.shape not in ((), (len(y),)):
             raise ValueError(f"eps must be a number or have one radius per sample, ({len(y)},), got {describe(eps)}")
         radii = eps.detach().to(y).expand(len(y))
         valid = bool((torch.isfinite(radii) & (radii >= 0)).all())
     else:
-        number = float(eps)
-        valid = 0 <= number < float("inf")
-        radii = torch.full((len(y),), number, dtype=y.dtype, device=y.device)
+        valid, radii = True, torch.full((len(y),), float(eps), dtype=y.dtype, device=y.device)
     if not valid:
         raise ValueError(f"eps must be finite and not negative, got {eps!r}")
+    _check_squares(radii)
     return radii
+
+
+def _bound(bound: Bound) -> Bound:
+    """One end of a box: a number, which may be infinite, or a tensor of real numbers."""
+    if isinstance(bound, Tensor):
+        if bound.is_complex() or bound.dtype == torch.bool or bound.layout != torch.strided:
+            raise TypeError(f"box must hold real numbers, got {describe(bound)}")
+    elif isinstance(bound, bool) or not isinstance(bound, Real):
+        raise TypeError(f"box must hold numbers or tensors, got {describe(bound)}")
+    return bound
+
+
+def _check_squares(radii: Tensor) -> None:
+    """Radii whose squares the dtype can tell from 0 and from infinity."""
+    limits = torch.finfo(radii.dtype)
+    least, most = math.sqrt(limits.tiny), math.sqrt(limits.max)
+    if bool(((radii != 0) & ((radii < least) | (radii > most))).any()):
+        raise ValueError(
+            f"eps must be 0 or between {least:.1e} and {most:.1e} in {radii.dtype}, got {float(radii.max()):g}"
+        )
 
 
 class Ball(Protocol):
@@ -61,19 +97,28 @@ class _Cut:
     box: tuple[Bound, Bound] | None = None
     mask: Tensor | None = None
 
-    def check(self, y: Tensor) -> None:
-        """Raise where the box does not hold y or the mask does not fit it."""
+    def __post_init__(self) -> None:
         if self.mask is not None:
             if not isinstance(self.mask, Tensor):
                 raise TypeError(f"mask must be a torch.Tensor or None, got {describe(self.mask)}")
+            if self.mask.is_complex() or self.mask.layout != torch.strided:
+                raise TypeError(f"mask must be dense, and hold only 0 and 1, got {describe(self.mask)}")
+        if self.box is not None:
+            if not isinstance(self.box, tuple) or len(self.box) != 2:
+                raise TypeError(f"box must be a pair (lowest, highest) or None, got {describe(self.box)}")
+            low, high = (_bound(bound) for bound in self.box)
+            if not isinstance(low, Tensor) and not isinstance(high, Tensor) and not low < high:
+                raise ValueError(f"box must be (lowest, highest), got {self.box}")
+
+    def check(self, y: Tensor) -> None:
+        """Raise where the box does not hold y or the mask does not fit it."""
+        if self.mask is not None:
             _check_broadcast("mask", self.mask, y)
             mask = self.mask.to(torch.float32)
             some = flat(mask.expand(y.shape)).amax(1)
             if not bool(((mask == 0) | (mask == 1)).all()) or not bool((some == 1).all()):
                 raise ValueError(f"mask must hold only 0 and 1, some 1 for each sample, got {describe(self.mask)}")
         if self.box is not None:
-            if not isinstance(self.box, tuple) or len(self.box) != 2:
-                raise TypeError(f"box must be a pair (lowest, highest) or None, got {describe(self.box)}")
             low, high = self.box
             for bound in (low, high):
                 if isinstance(bound, Tensor):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stochrobust._arguments import describe
 from stochrobust._files import read_checked, write_checked
 from stochrobust.auditing.findings import Example
 from stochrobust.auditing.measure import Measured
@@ -36,6 +37,8 @@ class Store:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+        if not (folder is None or isinstance(folder, str | os.PathLike)):
+            raise TypeError(f"cache must be the path of a folder, got {describe(folder)}")
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"cache must be a folder, got a file: {self.folder}")

@@ -11,10 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_count, check_real, describe
+from stochrobust._arguments import (
+    check_callable_or_none,
+    check_count,
+    check_module_or_none,
+    check_scale,
+    check_truth,
+    describe,
+)
 from stochrobust._files import Digest
 from stochrobust._tensors import tree_tensors
-from stochrobust.attacks.ascent import Method, check_attack
+from stochrobust.attacks.ascent import Method, check_attack, check_ball
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import AdamAscent
 from stochrobust.attacks.subspace import SubspaceSearch
@@ -27,12 +34,12 @@ from stochrobust.auditing.quality import pixel_features
 from stochrobust.auditing.report import AuditReport
 from stochrobust.auditing.settings import AuditSettings
 from stochrobust.auditing.totals import RealFeatures, Totals
-from stochrobust.consistency.projector import Projector
+from stochrobust.consistency.projector import Projector, check_projector
 from stochrobust.estimators.contract import Estimator, module_of
 from stochrobust.estimators.diagnosis import Concern, ignores_seed, in_train_mode, warn
 from stochrobust.estimators.left_as_found import autograd_possible
 from stochrobust.estimators.seeds import SampleZ
-from stochrobust.metrics.extractors import FeatureExtractor
+from stochrobust.metrics.extractors import FeatureExtractor, check_extractor
 
 
 def audit(
@@ -116,10 +123,15 @@ def audit(
     Source: Ohayon et al., ICML 2023, section 6.1 and Table 1.
     """
     _check(G, title, settings, projector, progress)
-    check_real("eps", eps, minimum=0.0, open_minimum=True)
+    check_callable_or_none("sample_z", sample_z)
+    check_module_or_none("module", module)
+    if extractor is not None:
+        check_extractor(extractor)
+    check_scale("eps", eps)
     pixels = check_pixel_range(pixel_range)
     if attack is not None:
         check_attack(attack)
+    check_ball(ball)
     if noise is not None and projector is None:
         raise ValueError("projector must be given where noise is: it says what y would be without the noise")
     rows = None if max_batch is None else check_count("max_batch", max_batch)
@@ -186,6 +198,8 @@ def _features_of(
             lambda: Measured({"real": kept(_moved_features(batch, plan, device))}),  # noqa: B023 (called at once)
         )
         parts.append(measured.numbers["real"])
+    if not parts:
+        raise ValueError("real must hold images, got none")
     return RealFeatures(torch.cat(parts), digest.hex())
 
 
@@ -206,10 +220,9 @@ def _check(G: object, title: object, settings: object, projector: object, progre
         raise TypeError(f"title must be a string, got {describe(title)}")
     if not isinstance(settings, AuditSettings):
         raise TypeError(f"settings must be AuditSettings(...), got {describe(settings)}")
-    if not (projector is None or isinstance(projector, Projector)):
-        raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, got {describe(progress)}")
+    if projector is not None:
+        check_projector(projector)
+    check_truth("progress", progress)
 
 
 def _device_of(module: nn.Module | None) -> torch.device | None:

@@ -168,7 +168,8 @@ def _data(
 def _device(name: str | None) -> torch.device:
     import torch
 
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:  # what torch raises for a device that is not there

@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from stochrobust.consistency.projector import Projector
+from stochrobust._arguments import describe
+from stochrobust.consistency.projector import Projector, check_projector
 from stochrobust.estimators.contract import Estimator, sampler_of
 
 
@@ -32,6 +33,9 @@ class Consistent(nn.Module):
 
     def __init__(self, G: Estimator, projector: Projector) -> None:
         super().__init__()
+        if not callable(G):
+            raise TypeError(f"G must be callable, got {describe(G)}")
+        check_projector(projector)
         self.G = G
         self.projector = projector
         sample_z = sampler_of(G)

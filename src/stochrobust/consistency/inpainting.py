@@ -42,6 +42,8 @@ class InpaintingProjector(ProjectorModule):
         super().__init__()
         if not isinstance(mask, Tensor):
             raise TypeError(f"mask must be a torch.Tensor, got {describe(mask)}")
+        if mask.is_complex() or mask.is_meta or mask.layout != torch.strided:
+            raise ValueError(f"mask must be dense, and hold zeros and ones, got {describe(mask)}")
         if mask.numel() == 0 or not bool(((mask == 0) | (mask == 1)).all()):
             raise ValueError(f"mask must hold ones (observed) and zeros, one per pixel, got {describe(mask)}")
         self.register_buffer("mask", mask.detach() == 1, persistent=False)

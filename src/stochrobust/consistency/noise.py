@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_count, check_finite, check_real, check_tensor, describe
-from stochrobust.consistency.projector import Projector
+from stochrobust.consistency.projector import Projector, check_projector
 
 
 def noise_consistency(
@@ -62,8 +62,7 @@ def noise_consistency(
     Source: the discrepancy principle of V. Morozov, 1966; that samples of the posterior have 1 follows from x and
     x_hat having one law given y.
     """
-    if not isinstance(projector, Projector):
-        raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")
+    check_projector(projector)
     check_count("n_seeds", n_seeds)
     check_tensor("x_hat", x_hat, min_ndim=2)
     check_tensor("y", y, min_ndim=2)

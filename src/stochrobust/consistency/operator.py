@@ -68,6 +68,8 @@ class OperatorProjector(ProjectorModule):
     ) -> None:
         super().__init__()
         check_tensor("like", like, min_ndim=2)
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+            raise TypeError(f"dtype must be a floating-point torch.dtype, got {describe(dtype)}")
         for name, value in (("A", A), ("adjoint", adjoint)):
             if not callable(value) and (name == "A" or value is not None):
                 raise TypeError(f"{name} must be callable, got {describe(value)}")

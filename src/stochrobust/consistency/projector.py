@@ -12,6 +12,12 @@ from torch import Tensor, nn
 from stochrobust._arguments import check_tensor, describe
 
 
+def check_projector(projector: object) -> None:
+    """A projector, not its class."""
+    if isinstance(projector, type) or not isinstance(projector, Projector):
+        raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")
+
+
 @runtime_checkable
 class Projector(Protocol):
     """A linear degradation D, its pseudo-inverse, and the orthogonal projection onto {x : D(x) = y}.

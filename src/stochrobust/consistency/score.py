@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_finite, check_real, check_tensor, describe
+from stochrobust._arguments import check_finite, check_scale, check_tensor
 from stochrobust._tensors import working
-from stochrobust.consistency.projector import Projector
+from stochrobust.consistency.projector import Projector, check_projector
 from stochrobust.metrics.distortion import psnr
 
 
@@ -64,9 +64,8 @@ def consistency_psnr(x_hat: Tensor, y: Tensor, projector: Projector, *, data_ran
     Source: section 2.2 of the paper; Lugmayr et al., "SRFlow", ECCV 2020 (LR-PSNR).
     """
 
-    if not isinstance(projector, Projector):
-        raise TypeError(f"projector must have D, pinv, residual and project, got {describe(projector)}")
-    peak = check_real("data_range", data_range, minimum=0.0, open_minimum=True)
+    check_projector(projector)
+    peak = check_scale("data_range", data_range)
     check_tensor("x_hat", x_hat, min_ndim=2)
     wide = working(x_hat)
     raw, rounded = (projector.residual(x, y) for x in (wide, as_8_bit(wide, peak)))

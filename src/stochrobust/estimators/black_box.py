@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_choice, check_count, check_real, describe
+from stochrobust._arguments import check_choice, check_count, check_real, check_truth, describe
 
 Layout: TypeAlias = Literal["NCHW", "NHWC", "NHW"]
 LAYOUTS = ("NCHW", "NHWC", "NHW")
@@ -82,6 +82,7 @@ class BlackBox:
             raise TypeError(f"G must be callable on arrays, got {describe(G)}")
         check_choice("layout", layout, LAYOUTS)
         check_choice("dtype", dtype, DTYPES)
+        check_truth("batched", batched)
         self.G, self.layout, self.dtype, self.batched, self.seed = G, layout, np.dtype(dtype), batched, seed
         self.pixel_range = _check_pixel_range(pixel_range, self.dtype)
         self.workers = check_count("workers", workers, minimum=0)

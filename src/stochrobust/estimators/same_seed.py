@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_choice, check_count, check_tensor, describe
+from stochrobust._arguments import (
+    check_callable_or_none,
+    check_choice,
+    check_count,
+    check_module_or_none,
+    check_tensor,
+    describe,
+)
 from stochrobust._tensors import Tree, repeat, squared_change, tree_map, tree_rows, working
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics, module_of, sampler_of
 from stochrobust.estimators.hidden_noise import held_generators, named_generators, no_draws_from
@@ -20,7 +27,15 @@ from stochrobust.estimators.left_as_found import (
     undisturbed,
     unsynchronised,
 )
-from stochrobust.estimators.seeds import Randomness, SampleKeys, SampleZ, check_rows, draw_seed, draw_seeds
+from stochrobust.estimators.seeds import (
+    Randomness,
+    SampleZ,
+    check_generator,
+    check_rows,
+    check_seeds,
+    draw_seed,
+    draw_seeds,
+)
 
 Pairing = Callable[[Tensor, Tensor], Tensor]
 """``pair(clean, attacked) -> reference``: which clean output row each attacked row is compared with."""
@@ -88,15 +103,18 @@ class SameSeed:
             raise TypeError(f"G must be callable as G(y, z) or G(y), got {describe(G)}")
         self.y = out_of_inference(check_tensor("y", y, min_ndim=1))
         self.n_seeds = check_count("n_seeds", n_seeds)
-        if not (generator is None or isinstance(generator, torch.Generator | SampleKeys)):
-            raise TypeError(f"generator must be a torch.Generator, SampleKeys or None, got {describe(generator)}")
+        check_generator(generator)
+        check_callable_or_none("sample_z", sample_z)
+        check_module_or_none("module", module)
+        check_count("first_seed", first_seed, minimum=0)
         self.G, self.module = G, module if module is not None else module_of(G)
         check_rows("cond", cond, len(y), "one per sample", y.device)
         self.cond = out_of_inference(cond)
-        sample_z = sample_z or sampler_of(G)
+        sample_z = sampler_of(G) if sample_z is None else sample_z
         self.draws_seeds = z is None
         if z is None and sample_z is not None:
             z = draw_seeds(sample_z, self.y.detach(), n_seeds, generator, first_seed=first_seed)
+        check_seeds("z", z)
         check_rows("z", z, len(y) * n_seeds, "samples x n_seeds, sample-major", y.device)
         self.z = out_of_inference(z)
         self._noise = draw_seed(generator, len(y), first_seed), noise_devices(self.module, y)

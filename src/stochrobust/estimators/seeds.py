@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, describe
+from stochrobust._arguments import check_count, check_integer, check_tensor, describe
 from stochrobust._tensors import Tree, repeat, tree_stack, tree_tensors
 
 SampleZ: TypeAlias = Callable[[Tensor, torch.Generator | None], Tree]
@@ -27,6 +28,18 @@ def check_rows(name: str, tree: Tree, n_rows: int, meaning: str, device: torch.d
             raise ValueError(f"{name} must be on the device of y, {device}, got {describe(leaf)}")
         if leaf.ndim == 0 or leaf.shape[0] != n_rows:
             raise ValueError(f"{name} must have {n_rows} rows ({meaning}), batch first, got {describe(leaf)}")
+
+
+def check_seeds(name: str, z: Tree) -> None:
+    """None, or a tree with a tensor in it."""
+    if z is not None and not tree_tensors(z):
+        raise TypeError(f"{name} must be or hold tensors, got {describe(z)}")
+
+
+def check_generator(generator: object) -> None:
+    """A source of random numbers, see :data:`Randomness`."""
+    if not (generator is None or isinstance(generator, torch.Generator | SampleKeys)):
+        raise TypeError(f"generator must be a torch.Generator, SampleKeys or None, got {describe(generator)}")
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,8 @@ class SampleKeys:
         run_seed: an integer; another one gives other random numbers.
 
     Raises:
-        ValueError: when used for a batch of another number of samples.
+        TypeError: for ids that are no integers.
+        ValueError: for an id that is there twice; when used for a batch of another number of samples.
 
     Example:
         >>> import torch
@@ -57,6 +71,19 @@ class SampleKeys:
 
     sample_ids: Sequence[int] | Tensor
     run_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("run_seed", self.run_seed)
+        ids = self.sample_ids
+        if isinstance(ids, str | bytes) or not isinstance(ids, Sequence | Tensor | np.ndarray):
+            raise TypeError(f"sample_ids must be a sequence of integers, got {describe(ids)}")
+        if isinstance(ids, Tensor | np.ndarray):
+            if ids.ndim != 1:
+                raise ValueError(f"sample_ids must have one dimension, got {describe(ids)}")
+            ids = ids.tolist()
+        numbers = [check_integer("each of sample_ids", i) for i in ids]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"sample_ids must differ, got {len(numbers)} of which {len(set(numbers))} do")
 
     def ids(self, n_samples: int) -> list[int]:
         """The sample ids as integers; there must be one per sample."""
@@ -98,13 +125,19 @@ def draw_seeds(sample_z: SampleZ, y: Tensor, n_seeds: int, generator: Randomness
         >>> draw_seeds(sample_z, torch.zeros(3, 4), 5, torch.Generator().manual_seed(0)).shape
         torch.Size([15, 2])
     """
+    if not callable(sample_z):
+        raise TypeError(f"sample_z must be callable, got {describe(sample_z)}")
+    check_tensor("y", y, min_ndim=1)
     check_count("n_seeds", n_seeds)
+    check_count("first_seed", first_seed, minimum=0)
+    check_generator(generator)
     if isinstance(generator, SampleKeys):
         keys = [(i, s) for i in range(len(y)) for s in range(first_seed, first_seed + n_seeds)]
         ids = generator.ids(len(y))
         z = tree_stack([sample_z(y[i : i + 1], generator.generator(ids[i], s, device=y.device)) for i, s in keys])
     else:
         z = sample_z(repeat(y, n_seeds), generator)
+    check_seeds("what sample_z(y, generator) returns", () if z is None else z)
     check_rows("sample_z(y, generator)", z, len(y) * n_seeds, "samples x n_seeds", y.device)
     return z
 

@@ -8,7 +8,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import describe
+from stochrobust._arguments import check_scale, describe
 from stochrobust._tensors import Tree, flat, tree_tensors, working
 from stochrobust.estimators.contract import Estimator
 from stochrobust.estimators.same_seed import SameSeed
@@ -105,7 +105,7 @@ def diversity_sensitive_loss(
     """
     if isinstance(tau, bool) or not isinstance(tau, Real):
         raise TypeError(f"tau must be a real number, got {describe(tau)}")
-    if not tau > 0:
+    if not tau > 0 or (tau != math.inf and check_scale("tau", tau) <= 0):
         raise ValueError(f"tau must be positive, got {tau!r}")
     held = _held(G, y, n_seeds, z, sample_z, cond, module, generator, max_batch)
     ratios = _distances(_samples(held)) / (_seed_distances(held, "diversity_sensitive_loss") + TINY)

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_choice
+from stochrobust._arguments import check_callable_or_none, check_choice, check_count
 from stochrobust._tensors import Tree
-from stochrobust.attacks.ascent import Method, maximise, prepare
-from stochrobust.attacks.balls import L2, Ball
+from stochrobust.attacks.ascent import Method, check_attack, check_ball, maximise, prepare
+from stochrobust.attacks.balls import L2, Ball, check_radius
 from stochrobust.attacks.by_gradient import TRAINING
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics
 from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
@@ -156,6 +156,13 @@ class RobustnessLoss(nn.Module):
         norm_statistics: NormStatistics = "batch",
     ) -> None:
         super().__init__()
+        check_radius(eps)
+        check_count("n_seeds", n_seeds)
+        check_callable_or_none("sample_z", sample_z)
+        check_attack(attack)
+        check_ball(ball)
+        if max_batch is not None:
+            check_count("max_batch", max_batch)
         self.eps, self.n_seeds, self.sample_z = eps, n_seeds, sample_z
         self.attack, self.ball, self.max_batch = attack, ball, max_batch
         self.reduction: Reduction = reduction

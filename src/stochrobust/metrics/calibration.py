@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_count, check_finite, check_tensor, describe
-from stochrobust.estimators.seeds import Randomness, draw_like
+from stochrobust.estimators.seeds import Randomness, check_generator, draw_like
 
 
 def crps(samples: Tensor, x: Tensor, n_seeds: int) -> Tensor:
@@ -81,6 +81,7 @@ def rank_histogram(samples: Tensor, x: Tensor, n_seeds: int, *, generator: Rando
     outputs, sources = samples_and_sources(samples, x, n_seeds)
     below = (outputs < sources[:, None]).sum(1)
     equal = (outputs == sources[:, None]).sum(1)
+    check_generator(generator)
     within = draw_like(sources, generator, "ranks", uniform=True) * (equal + 1)
     ranks = below + torch.minimum(within.long(), equal)
     counts = torch.zeros(len(ranks), n_seeds + 1, dtype=outputs.dtype, device=outputs.device)

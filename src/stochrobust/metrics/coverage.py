@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, check_finite, check_tensor, describe
-from stochrobust.estimators.seeds import Randomness, draw_like
+from stochrobust._arguments import check_callable_or_none, check_count, check_finite, check_tensor, describe
+from stochrobust.estimators.seeds import Randomness, check_generator, draw_like
 from stochrobust.metrics.calibration import samples_and_sources
 
 ORDERS = 4
@@ -67,7 +67,9 @@ def coverage_ranks(
     if reference.shape[1:] != x.shape[1:] or len(reference) not in (1, len(x)) or reference.device != x.device:
         raise ValueError(f"reference must have one row or those of x, {describe(x)}, got {describe(reference)}")
     check_finite("reference", reference)
-    seen = features or _elements
+    check_callable_or_none("features", features)
+    check_generator(generator)
+    seen = _elements if features is None else features
     centre = _features(seen, reference)
     own = torch.linalg.vector_norm(_features(seen, x) - centre, dim=1)
     others = _features(seen, samples).unflatten(0, (len(x), n_seeds))
@@ -137,6 +139,8 @@ def coverage_test(ranks: Tensor, n_seeds: int) -> CoverageTest:
         raise TypeError(f"ranks must be a tensor of integers, got {describe(ranks)}")
     if ranks.ndim not in (1, 2) or ranks.numel() == 0:
         raise ValueError(f"ranks must be (N,) or (R, N) and not empty, got {describe(ranks)}")
+    if ranks.is_meta or ranks.layout != torch.strided:
+        raise ValueError(f"ranks must be dense and hold numbers, got {describe(ranks)}")
     if int(ranks.min()) < 0 or int(ranks.max()) > n_seeds:
         raise ValueError(f"ranks must be from 0 to {n_seeds}, got {int(ranks.min())} to {int(ranks.max())}")
     rows = ranks.reshape(-1, ranks.shape[-1]).cpu()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_alike, check_finite, check_real, check_tensor
+from stochrobust._arguments import check_alike, check_finite, check_scale, check_tensor
 from stochrobust._tensors import flat, working
 
 _CHUNK = 2**17  # elements of a difference in memory at once
@@ -101,7 +101,7 @@ def psnr_of_difference(inputs: dict[str, Tensor], data_range: float) -> Tensor:
     What is not finite makes the mean square so too: only where that is so, or where squares are so small or large that
     digits may be lost, are the inputs looked at again.
     """
-    peak_db = 20 * math.log10(check_real("data_range", data_range, minimum=0.0, open_minimum=True))
+    peak_db = 20 * math.log10(check_scale("data_range", data_range))
     values = tuple(inputs.values())
     mean = torch.cat([_difference(part).square().mean(1) for part in _parts(values)])
     limits = torch.finfo(mean.dtype)

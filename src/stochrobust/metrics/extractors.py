@@ -93,6 +93,8 @@ class ModuleFeatures:
             raise TypeError(f"function must be a module or a function of images, got {describe(function)}")
         if not isinstance(name, str) or not name:
             raise ValueError(f"name must be a non-empty string, got {name!r}")
+        if not isinstance(preprocessing, str):
+            raise TypeError(f"preprocessing must be a string, got {describe(preprocessing)}")
         if not isinstance(weights, str | None):
             raise TypeError(f"weights must be a string, got {describe(weights)}")
         self.function = function
@@ -100,8 +102,8 @@ class ModuleFeatures:
         if weights is None and self.module is None:
             raise ValueError("weights must be given for a plain function: what tells them from others, or '' if none")
         self.name = name
-        self.uint8 = data_range == torch.uint8
-        self.data_range = check_range((0, 255) if data_range == torch.uint8 else data_range)
+        self.uint8 = isinstance(data_range, torch.dtype) and data_range == torch.uint8
+        self.data_range = check_range((0, 255) if self.uint8 else data_range)
         self.channels = check_count("channels", channels)
         self.preprocessing = preprocessing
         self.weights = weights
@@ -127,6 +129,14 @@ class ModuleFeatures:
             images = images.to(weight.device, images.dtype if self.uint8 else weight.dtype)
         with _measuring(self.module, images):
             return self.function(images)
+
+
+def check_extractor(extractor: object) -> Protocol:
+    """The protocol of an extractor, which is one."""
+    protocol = getattr(extractor, "protocol", None)
+    if not isinstance(protocol, Protocol) or not callable(extractor):
+        raise TypeError(f"extractor must have a protocol, as ModuleFeatures(...) has, got {type(extractor).__name__}")
+    return protocol
 
 
 def extract_features(images: ImageSet, extractor: FeatureExtractor, *, batch_size: int = 64) -> Features:
@@ -161,9 +171,7 @@ def extract_features(images: ImageSet, extractor: FeatureExtractor, *, batch_siz
         (torch.Size([20, 3]), 'mean colour')
     """
     size = check_count("batch_size", batch_size)
-    protocol = getattr(extractor, "protocol", None)
-    if not isinstance(protocol, Protocol) or not callable(extractor):
-        raise TypeError(f"extractor must have a protocol, as ModuleFeatures(...) has, got {type(extractor).__name__}")
+    protocol = check_extractor(extractor)
     parts = (part for batch in _image_batches(images) for part in batch.split(size))
     return gather_features("images", (Features(_extract(part, extractor), protocol) for part in parts))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_alike, check_finite, check_tensor, describe
-from stochrobust.metrics.protocol import Protocol
+from stochrobust.metrics.protocol import Protocol, check_protocol
 
 _RAW = Protocol()
 
@@ -34,6 +34,13 @@ class Features:
 
     values: Tensor
     protocol: Protocol = _RAW
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, Tensor):
+            raise TypeError(f"values must be a torch.Tensor, got {describe(self.values)}")
+        if self.values.ndim != 2 or not self.values.is_floating_point() or self.values.layout != torch.strided:
+            raise ValueError(f"values must be a dense (N, d) floating-point tensor, got {describe(self.values)}")
+        check_protocol(self.protocol)
 
     def __len__(self) -> int:
         return len(self.values)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count
+from stochrobust._arguments import check_count, describe
 from stochrobust.metrics._distances import working_dtype
 from stochrobust.metrics.features import FeatureSet, gather_pair
 from stochrobust.metrics.protocol import Score
@@ -92,6 +92,8 @@ def kernel_distance(
     if subset_size is not None:
         check_count("subset_size", subset_size, minimum=2)
     check_count("n_subsets", n_subsets)
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(f"generator must be a torch.Generator or None, got {describe(generator)}")
     reals, others = gather_pair(real, generated, minimum=subset_size or 3)
     metric = _METRIC if subset_size is None else f"{_METRIC}, mean over {n_subsets} subsets of {subset_size}"
     with torch.no_grad(), torch.autocast(reals.values.device.type, enabled=False):

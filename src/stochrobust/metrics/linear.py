@@ -193,6 +193,8 @@ def _check_pairs(y: Tensor, x: Tensor, folds: int) -> tuple[Tensor, Tensor]:
 def _check_ridges(ridges: Sequence[float] | None) -> tuple[float, ...]:
     if ridges is None:
         return RIDGES
+    if isinstance(ridges, str | bytes) or not isinstance(ridges, Sequence):
+        raise TypeError(f"ridges must be a sequence of numbers or None, got {describe(ridges)}")
     shares = tuple(check_real("ridges", ridge, minimum=0.0, open_minimum=True) for ridge in ridges)
     if not shares or list(shares) != sorted(set(shares)):
         raise ValueError(f"ridges must ascend, at least one, got {shares}")

@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_alike, check_count, check_finite, describe
-from stochrobust.metrics._scatter import BLOCK, Scatter, centred_rows, check_moments
+from stochrobust._arguments import check_alike, check_count, check_finite, check_tensor, describe
+from stochrobust.metrics._scatter import BLOCK, Scatter, centred_rows, check_moments, check_packed
 from stochrobust.metrics._statistics_file import read_statistics, write_statistics
 from stochrobust.metrics.features import Features, FeatureSet, check_width, feature_batches
-from stochrobust.metrics.protocol import Protocol
+from stochrobust.metrics.protocol import Protocol, check_protocol
 
 _RAW = Protocol()
 
@@ -72,6 +72,7 @@ class FrechetStatistics:
         """
         count = check_count("n", n, minimum=2)
         check_moments(mean, covariance)
+        check_protocol(protocol)
         statistics = cls()
         with torch.inference_mode(mode=False), torch.no_grad():
             statistics._like = _no_rows(covariance, protocol, covariance.dtype)
@@ -164,6 +165,9 @@ class FrechetStatistics:
     @classmethod
     def unpacked(cls, packed: Tensor, protocol: Protocol) -> FrechetStatistics:
         """The statistics that were :meth:`packed`, given their protocol; its ``dtype`` is float64 if it has none."""
+        check_finite("packed", check_tensor("packed", packed))
+        check_packed(packed)
+        check_protocol(protocol)
         statistics = cls()
         with torch.inference_mode(mode=False), torch.no_grad():
             statistics._like = _no_rows(packed, protocol)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from numbers import Real
 from typing import Any, Self
 
-from stochrobust._arguments import check_count, check_range, describe
+from stochrobust._arguments import check_count, check_range, check_real, describe
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,12 @@ def protocol_from_json(text: str) -> Protocol:
     return Protocol(**known)
 
 
+def check_protocol(protocol: object) -> None:
+    """A protocol."""
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"protocol must be a Protocol(...), got {describe(protocol)}")
+
+
 class Score(float):
     """A number that carries its protocol: a ``float`` in every way but one.
 
@@ -101,8 +107,9 @@ class Score(float):
     def __new__(cls, value: float, protocol: Protocol) -> Self:
         if isinstance(value, bool) or not isinstance(value, Real):
             raise TypeError(f"value must be a real number, got {describe(value)}")
-        if not isinstance(protocol, Protocol):
-            raise TypeError(f"protocol must be a Protocol(...), got {describe(protocol)}")
+        check_protocol(protocol)
+        if isinstance(value, int):
+            check_real("value", value)
         score = super().__new__(cls, value)
         score.protocol = protocol
         return score

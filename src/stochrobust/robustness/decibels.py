@@ -8,7 +8,7 @@ from typing import overload
 import torch
 from torch import Tensor
 
-from stochrobust._arguments import check_count, check_real, check_tensor, describe
+from stochrobust._arguments import check_count, check_finite, check_real, check_scale, check_tensor, describe
 from stochrobust._tensors import working
 from stochrobust.metrics.distortion import psnr_of_difference, psnr_of_pair
 
@@ -74,6 +74,7 @@ def adversarial_input_psnr(y: Tensor, delta: Tensor, *, data_range: float = 1.0)
     check_tensor("delta", delta)
     if delta.shape != y.shape or delta.device != y.device:
         raise ValueError(f"delta must have the shape and device of y, {describe(y)}, got {describe(delta)}")
+    check_finite("y", y)
     return psnr_of_difference({"delta": delta}, data_range)
 
 
@@ -145,13 +146,16 @@ def psnr_from_eps(eps: float | Tensor, n_elements: int, *, data_range: float = 1
 
 def _sphere_db(n_elements: int, data_range: float) -> float:
     """PSNR of the perturbations of norm 1."""
-    peak = check_real("data_range", data_range, minimum=0.0, open_minimum=True)
+    peak = check_scale("data_range", data_range)
     return 20 * math.log10(peak) + 10 * math.log10(check_count("n_elements", n_elements))
 
 
 def _as_tensor(name: str, value: object) -> Tensor:
     if isinstance(value, Tensor):
-        return working(check_tensor(name, value))
+        check_tensor(name, value)
+        if value.is_meta:
+            raise ValueError(f"{name} must hold numbers, got {describe(value)}")
+        return working(value)
     if isinstance(value, float) and not math.isfinite(value):
         return torch.tensor(value, device="cpu")  # for the caller to judge
     return torch.tensor(check_real(name, value), dtype=torch.float64, device="cpu")

@@ -104,7 +104,7 @@ def attack_evidence(
     check_count("trials", trials)
     if not (surrogate is None or callable(surrogate)):
         raise TypeError(f"surrogate must be callable like G, or None, got {describe(surrogate)}")
-    sample_z = sample_z or sampler_of(G)
+    sample_z = sampler_of(G) if sample_z is None else sample_z
     options: dict[str, Any] = {"z": z, "sample_z": sample_z, "cond": cond, "generator": generator}
     options |= {"max_batch": max_batch}
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from stochrobust._arguments import check_count, check_real, check_tensor, describe
-from stochrobust.attacks.ascent import Method
-from stochrobust.attacks.balls import L2, Ball
+from stochrobust._arguments import check_count, check_scale, check_tensor, check_truth, describe
+from stochrobust.attacks.ascent import Method, check_attack, check_ball
+from stochrobust.attacks.balls import L2, Ball, check_radius
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.consistency import consistency_psnr
-from stochrobust.consistency.projector import Projector
+from stochrobust.consistency.projector import Projector, check_projector
 from stochrobust.estimators.contract import Estimator
 from stochrobust.estimators.seeds import Randomness
 from stochrobust.metrics.distortion import PSNRSummary, summarize_psnr
@@ -110,7 +110,7 @@ class _Decibels(_PerSample):
 
     def __init__(self, data_range: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_range = check_real("data_range", data_range, minimum=0.0, open_minimum=True)
+        self.data_range = check_scale("data_range", data_range)
 
     def summary(self) -> PSNRSummary:
         """The mean of the finite values, and the counts of finite and infinite ones, of this process's samples."""
@@ -200,6 +200,8 @@ class ConsistencyPSNR(_Decibels):
 
     def __init__(self, projector: Projector, data_range: float = 1.0, *, rounded: bool = False, **kwargs: Any) -> None:
         super().__init__(data_range, **kwargs)
+        check_projector(projector)
+        check_truth("rounded", rounded)
         self.projector, self.as_stored = projector, rounded
 
     def update(self, x_hat: Tensor, y: Tensor) -> None:
@@ -245,6 +247,10 @@ class Sensitivity(_PerSample):
     ) -> None:
         super().__init__(**kwargs)
         self.add_state("n_stalled", torch.tensor(0), dist_reduce_fx="sum")
+        check_radius(eps)
+        check_count("n_seeds", n_seeds)
+        check_attack(attack)
+        check_ball(ball)
         self.eps, self.n_seeds, self.attack, self.ball = eps, n_seeds, attack, ball
 
     def update(self, G: Estimator, y: Tensor, generator: Randomness = None) -> None:

@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from stochrobust._arguments import check_count, check_finite, describe
 from stochrobust.metrics._scatter import Scatter
-from stochrobust.metrics.extractors import FeatureExtractor, ImageSet, extract_features
+from stochrobust.metrics.extractors import FeatureExtractor, ImageSet, check_extractor, extract_features
 from stochrobust.metrics.features import Features, FeatureSet, gather_features
 from stochrobust.metrics.frechet import frechet_distance
 from stochrobust.metrics.manifolds import PRDC, prdc
@@ -37,6 +37,8 @@ class _TwoSets(Base):
 
     def __init__(self, extractor: FeatureExtractor | None, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(dtype, **kwargs)
+        if extractor is not None:
+            check_extractor(extractor)
         self.network = None if extractor is None else _Extraction(extractor)
         self.extractor = extractor
         for name in ("real", "generated", "conditions"):

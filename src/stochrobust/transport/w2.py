@@ -200,6 +200,8 @@ def sliced_w2_squared(
     """
     check_point_sets(a, b, sizes_may_differ=True)
     check_count("n_projections", n_projections)
+    if not (generator is None or isinstance(generator, torch.Generator)):
+        raise TypeError(f"generator must be a torch.Generator or None, got {describe(generator)}")
     device = a.device if generator is None else generator.device
     normal = torch.randn(a.shape[2], n_projections, dtype=torch.float64, device=device, generator=generator)
     lines = F.normalize(normal, dim=0, eps=0).to(a.device)
