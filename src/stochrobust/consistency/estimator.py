@@ -20,6 +20,9 @@ class Consistent(nn.Module):
         G: any estimator; it is a submodule if it is an ``nn.Module``.
         projector: one of :mod:`stochrobust.consistency`.
 
+    Raises:
+        TypeError: G is not callable, or the projector is none.
+
     Example:
         >>> import torch
         >>> from stochrobust import BlockAverageProjector

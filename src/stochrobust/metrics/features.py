@@ -25,6 +25,10 @@ class Features:
         values: ``(N, d)``, one row per sample.
         protocol: by which extractor and from what images; raw vectors by default.
 
+    Raises:
+        TypeError: ``values`` is no tensor, or ``protocol`` no :class:`~stochrobust.Protocol`.
+        ValueError: ``values`` is no matrix of floating-point numbers.
+
     Example:
         >>> import torch
         >>> features = Features(torch.rand(5, 3))

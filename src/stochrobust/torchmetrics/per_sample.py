@@ -188,6 +188,9 @@ class ConsistencyPSNR(_Decibels):
         rounded: of the output as 8 bits would store it, instead of the floats.
         kwargs: of ``torchmetrics.Metric``.
 
+    Raises:
+        TypeError, ValueError: naming the argument.
+
     Example:
         >>> from stochrobust import BlockAverageProjector
         >>> metric = ConsistencyPSNR(BlockAverageProjector(2))
@@ -225,6 +228,9 @@ class Sensitivity(_PerSample):
 
     Attributes:
         n_stalled: how many inputs had no gradient, so that nothing was searched.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
 
     Example:
         >>> metric = Sensitivity(eps=0.1)
