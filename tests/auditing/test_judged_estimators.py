@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stochrobust import AuditReport, AuditSettings, Consistent, InpaintingProjector, audit
 
-N = 120
+N = 240
 SIDE = 4
 BOTTOM = torch.arange(SIDE)[:, None] == SIDE - 1
 PROJECTOR = InpaintingProjector(BOTTOM)
@@ -83,8 +83,46 @@ def test_erratic_with_seeds_that_do_little() -> None:
 
 
 def test_erratic_with_seeds_that_do_much() -> None:
-    lively = completed(lambda lower, z: (lower + (waves(lower) + z).remainder(1)) / 2)
+    lively = completed(lambda lower, z: (lower + (waves(lower) + z / 2).remainder(1)) / 2)
     assert judged(lively, sample_z=uniform)[0] == "erratic"
+
+
+def test_seeds_that_change_places_are_excused_by_their_law() -> None:
+    exchanged = completed(lambda lower, z: (lower + (waves(lower) + z).remainder(1)) / 2)  # uniform whatever y
+    assert judged(exchanged, sample_z=uniform) == ["steep", "calibrated"]
+
+
+def test_few_pairs_decide_nothing_against_a_steep_restorer() -> None:
+    wild = completed(lambda lower: (lower + waves(lower)) / 2)
+    found = audit(wild, sources()[:120], eps=0.02, projector=PROJECTOR, settings=SETTINGS)
+    assert [verdict.name for verdict in found.verdicts] == ["not decided"]
+
+
+def test_noise_of_the_right_size_in_the_wrong_places_is_not_calibrated() -> None:
+    def heavy(lower: Tensor, z: Tensor) -> Tensor:  # as much in all, three times as much in one row
+        return (lower + 0.5 + (z - 0.5) * torch.tensor([3**0.5, 0.0, 0.0])[:, None]) / 2
+
+    names = judged(completed(heavy), sample_z=uniform)
+    assert "miscalibrated" in names
+    assert "calibrated" not in names
+
+
+def test_outputs_that_look_like_no_source_are_unnatural() -> None:
+    found = report(completed(lambda lower, z: (lower + z.round()) / 2), sample_z=uniform)
+    assert found.verdicts[0].name == "unnatural"
+    assert not {"robust", "robust and diverse"} & {verdict.name for verdict in found.verdicts}
+
+
+def test_a_few_inputs_are_told() -> None:
+    def partly(lower: Tensor, z: Tensor) -> Tensor:
+        wild = lower[:, :, :1, :1] < 0.15
+        return (lower + torch.where(wild, 0.98 * waves(lower) + 0.02 * z, z)) / 2
+
+    settings = AuditSettings(n_seeds=16, n_attacked=64, attack_seeds=4, radii=(), n_splits=4)
+    found = report(completed(partly), sample_z=uniform, settings=settings)
+    assert found.verdicts[0].name == "erratic"
+    assert 0.05 < found.numbers["steep_share"].estimate < 0.3
+    assert found.numbers["spread_steep"].estimate < 0.3
 
 
 def test_seeds_that_are_ignored() -> None:

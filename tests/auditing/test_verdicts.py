@@ -333,3 +333,66 @@ def test_numbers_are_left_alone() -> None:
     before = {name: replace(value) for name, value in figures.items()}
     judge(figures, stochastic=True, takes_seeds=True)
     assert figures == before
+
+
+# -- what the data ask for, and what the law excuses -------------------------------------------------------------------
+
+LAWFUL = {"coverage_gap": 0.05, "coverage_p": 0.5, "spread_principal": 1.0, "spread_elsewhere": 1.0}
+LAWFUL |= {"conditional_frechet": 0.1, "conditional_frechet_null": 0.1, "spread_error": 1.0, "precision_shortfall": 0.0}
+STEEP = {"amplification": 9.0, "change_over_error": 2.0, "amplification_reference": 2.0, "spread_error": 1.0}
+
+
+def of_pairs(n: int, **values: float) -> dict[str, AuditNumber]:
+    return {name: AuditNumber(value, value, value, n) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "threshold", "below", "above"),
+    [
+        (STEEP, "amplification_reference", 3.0, "erratic", "robust and diverse"),
+        (LAWFUL | STEEP, "coverage_gap", thresholds.UNEVEN_GAP, "steep", "erratic"),
+        (LAWFUL | STEEP | {"coverage_gap": 0.5}, "coverage_p", thresholds.UNEVEN_P, "erratic", "steep"),
+        (LAWFUL | STEEP, "spread_principal", thresholds.UNDERDISPERSED, "erratic", "steep"),
+        (LAWFUL | STEEP, "spread_elsewhere", thresholds.OVERDISPERSED, "steep", "erratic"),
+        (LAWFUL | STEEP, "spread_steep", thresholds.UNDERDISPERSED * (1 - 0.5 / 500**0.5), "erratic", "steep"),
+        (LAWFUL | STEEP, "conditional_frechet", 0.15, "steep", "erratic"),
+        (LAWFUL | STEEP, "spread_error", thresholds.OVERDISPERSED, "steep", "erratic"),
+        (LAWFUL | STEEP, "precision_shortfall", thresholds.LARGE_SHORTFALL, "steep", "unnatural"),
+        (LAWFUL | STEEP | {"amplification": 3.0}, "steep_share", thresholds.STEEP_SHARE, "robust and diverse", "steep"),
+        (LAWFUL, "coverage_gap", thresholds.UNEVEN_GAP, "calibrated", "calibrated"),
+        (LAWFUL | {"coverage_p": 0.0}, "coverage_gap", thresholds.UNEVEN_GAP, "calibrated", "miscalibrated"),
+        (LAWFUL, "spread_principal", thresholds.UNDERDISPERSED, "miscalibrated", "calibrated"),
+        (DULL | {"coverage_p": 0.0}, "coverage_gap", thresholds.WRONG_GAP, "robust and diverse", None),
+        (DULL, "precision_shortfall", thresholds.LARGE_SHORTFALL, "robust and diverse", "unnatural"),
+    ],
+)  # fmt: skip
+def test_the_law_and_the_reference_on_each_side_of_a_threshold(
+    base: dict[str, float], name: str, threshold: float, below: str, above: str | None
+) -> None:
+    uneven = {"coverage_p": 0.0} if name == "coverage_gap" and "amplification" in base else {}
+    low, high = (
+        names(judge(of_pairs(500, **(base | uneven | {name: threshold * factor})), stochastic=True, takes_seeds=True))
+        for factor in (0.99, 1.01)
+    )
+    assert below in low
+    assert below == above or below not in high
+    if above is not None:
+        assert above in high
+
+
+def test_fewer_pairs_decide_nothing() -> None:
+    for n, expected in ((199, "not decided"), (200, "erratic")):
+        found = judge(of_pairs(n, **STEEP), stochastic=True, takes_seeds=True)
+        assert names(found)[0] == expected
+    assert "at least 200" in said("not decided", judge(of_pairs(60, **STEEP), stochastic=True, takes_seeds=True))
+
+
+def test_a_deterministic_restorer_is_excused_by_no_law() -> None:
+    assert names(judge(of_pairs(500, **(LAWFUL | STEEP)), stochastic=False, takes_seeds=False)) == ["erratic"]
+
+
+def test_nothing_good_stands_beside_outputs_that_look_like_nothing() -> None:
+    useless = LAWFUL | DULL | {"precision_shortfall": 0.9, "coverage_gap": 0.9, "coverage_p": 0.0}
+    found = judge(of_pairs(500, **useless), stochastic=True, takes_seeds=True)
+    assert found[0].name == "unnatural"
+    assert "good" not in {verdict.level for verdict in found}

@@ -8,12 +8,23 @@ from typing import Literal
 
 from stochrobust.auditing.findings import AuditNumber
 from stochrobust.auditing.thresholds import (
+    ENOUGH_PAIRS,
+    FRECHET_EXCESS,
     LARGE_AMPLIFICATION,
     LARGE_CHANGE,
+    LARGE_SHORTFALL,
     LOW_RECALL,
+    ONE_INPUT,
+    OVERDISPERSED,
     PROJECTOR_PSNR,
     SMALL_SPREAD,
+    STEEP,
+    STEEP_SHARE,
+    UNDERDISPERSED,
+    UNEVEN_GAP,
+    UNEVEN_P,
     WEAK_BY,
+    WRONG_GAP,
 )
 
 DOUBTS = ("batch-dependent", "irreproducible", "input ignored", "outside the range")
@@ -53,11 +64,62 @@ class Case:
 
     @property
     def sensitive(self) -> bool | None:
-        """Whether the attack moves the outputs by much."""
+        """Whether the attack moves the outputs by much, at some of the inputs or in the mean over them."""
         gain, change = self.value("amplification"), self.value("change_over_error")
-        if gain is None or gain <= LARGE_AMPLIFICATION:
-            return None if gain is None else False
+        share = self.value("steep_share") or 0.0
+        if gain is None or share >= STEEP_SHARE:
+            return None if gain is None else True
+        if gain <= max(LARGE_AMPLIFICATION, STEEP * (self.value("amplification_reference") or 0.0)):
+            return False
         return None if change is None else change > LARGE_CHANGE
+
+    @property
+    def decided(self) -> bool:
+        """Whether there are pairs enough to say what is much; without a reference, any number of them."""
+        reference = self.numbers.get("amplification_reference")
+        return reference is None or reference.n >= ENOUGH_PAIRS
+
+    @property
+    def uneven(self) -> bool | None:
+        """Whether x is covered by the outputs as by no posterior sampler's."""
+        gap, p_value = self.value("coverage_gap"), self.value("coverage_p")
+        return None if gap is None or p_value is None else gap > UNEVEN_GAP and p_value < UNEVEN_P
+
+    @property
+    def wrong_law(self) -> bool:
+        """Whether they cover x so badly that their variety is another one."""
+        return bool(self.uneven) and (self.value("coverage_gap") or 0.0) > WRONG_GAP
+
+    @property
+    def misplaced(self) -> bool | None:
+        """Whether the outputs vary too little or too much in some directions, or depend on y as x does not."""
+        names = ("spread_principal", "spread_elsewhere")
+        parts = [self.numbers[name] for name in names if name in self.numbers]
+        value, null = self.numbers.get("conditional_frechet"), self.numbers.get("conditional_frechet_null")
+        if len(parts) < len(names) or value is None or null is None:
+            return None
+        off = any(part.high < UNDERDISPERSED or part.low > OVERDISPERSED for part in parts)
+        return off or value.estimate > max(null.high, FRECHET_EXCESS * null.estimate)
+
+    @property
+    def unnatural(self) -> bool:
+        """Whether fewer outputs than real images look real."""
+        number = self.numbers.get("precision_shortfall")
+        return number is not None and number.low > 0 and number.estimate > LARGE_SHORTFALL
+
+    @property
+    def lawful(self) -> bool:
+        """Whether all evidence says that the outputs are samples of the posterior: then any steepness is right."""
+        spread, steep = self.numbers.get("spread_error"), self.numbers.get("spread_steep")
+        there = steep is None or steep.estimate >= UNDERDISPERSED * (1 - ONE_INPUT / math.sqrt(steep.n))
+        within = spread is not None and spread.high >= UNDERDISPERSED and spread.low <= OVERDISPERSED
+        known = self.stochastic and self.uneven is False and self.misplaced is False
+        return known and within and there and not self.unnatural and self.decided
+
+    @property
+    def erratic(self) -> bool:
+        """Whether it is more sensitive than the data ask for."""
+        return bool(self.sensitive) and self.decided and not self.lawful
 
     @property
     def diverse(self) -> bool | None:
@@ -68,7 +130,7 @@ class Case:
     @property
     def collapsed(self) -> bool:
         """The paper's diagnosis."""
-        return bool(self.sensitive) and self.diverse is False and (self.takes_seeds or self.stochastic)
+        return self.erratic and self.diverse is False and (self.takes_seeds or self.stochastic)
 
     @property
     def blurred(self) -> bool:

@@ -15,6 +15,7 @@ from stochrobust._tensors import flat_norm, rounded_step, working
 from stochrobust.attacks.ascent import Method, full_length_point
 from stochrobust.attacks.by_gradient import EVALUATION, PAPER
 from stochrobust.auditing.data import Batch
+from stochrobust.auditing.law import AT_MOST, sketch
 from stochrobust.auditing.pictures import Attacked, Pictures, measure_examples
 from stochrobust.auditing.plan import Plan
 from stochrobust.consistency.noise import noise_consistency
@@ -73,11 +74,12 @@ def kept(values: Tensor) -> Tensor:
 @torch.no_grad()
 def measure_outputs(plan: Plan, batch: Batch) -> Numbers:
     """Numbers of the outputs at y, group after group of inputs, none of which is kept."""
-    parts = [_outputs_of_group(plan, group) for group in plan.groups(batch, plan.n_seeds)]
+    sketched = batch.first < AT_MOST
+    parts = [_outputs_of_group(plan, group, sketched) for group in plan.groups(batch, plan.n_seeds)]
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _outputs_of_group(plan: Plan, group: Batch) -> Numbers:
+def _outputs_of_group(plan: Plan, group: Batch, sketched: bool) -> Numbers:
     n_seeds, keys = plan.n_seeds, plan.keys(group)
     outputs = plan.checked(plan.held(group, n_seeds).outputs(), group, n_seeds)
     x, unit_x, unit = group.x.to(outputs.dtype), *(plan.pixels.unit(t.to(outputs.dtype)) for t in (group.x, outputs))
@@ -97,7 +99,8 @@ def _outputs_of_group(plan: Plan, group: Batch) -> Numbers:
             "law_error": moments.law_error(n_seeds),
             "ranks": rank_histogram(as_8_bit(unit, 1.0), as_8_bit(unit_x, 1.0), n_seeds, generator=keys),
         }
-    return numbers | _consistency_of_group(plan, group, outputs)
+    numbers |= _consistency_of_group(plan, group, outputs)
+    return numbers | (_sketches(plan, group, outputs) if sketched else {})
 
 
 def _consistency_of_group(plan: Plan, group: Batch, outputs: Tensor) -> Numbers:
@@ -112,6 +115,15 @@ def _consistency_of_group(plan: Plan, group: Batch, outputs: Tensor) -> Numbers:
     if plan.noise is not None:
         numbers["noise_consistency"] = noise_consistency(outputs, y, projector, plan.noise, plan.n_seeds)
     return numbers
+
+
+def _sketches(plan: Plan, group: Batch, outputs: Tensor) -> Numbers:
+    """What is kept of the images themselves, for :mod:`stochrobust.auditing.law`."""
+    images = {"x": group.x, "y": group.y}
+    if plan.projector is not None:
+        images["lifted"] = plan.projector.pinv(group.y)
+    found = {f"sketch of {name}": sketch(values) for name, values in images.items()}
+    return found | {"sketch of samples": sketch(outputs).unflatten(0, (-1, plan.n_seeds))}
 
 
 # -- of attacks --------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stochrobust.auditing.findings import AuditNumber
 from stochrobust.metrics.intervals import interval_of_mean
+from stochrobust.metrics.ratio import interval_of_ratio
 
 Measured: TypeAlias = Mapping[str, Tensor]
 """What :mod:`stochrobust.auditing.measure` found, by its names there, of each input: (n, ...)."""
@@ -82,6 +83,15 @@ def over_inputs(values: Tensor, level: float) -> AuditNumber:
     return AuditNumber(found.estimate, found.low, found.high, len(values), n_infinite)
 
 
+def root_of_means(numerators: Tensor, denominators: Tensor, level: float) -> AuditNumber:
+    """``sqrt(mean a / mean b)`` over inputs with its interval; infinite where the mean of b is not above zero."""
+    if len(numerators) == 1:
+        value = float((numerators / denominators.clamp_min(0)).sqrt())
+        return AuditNumber(value, value, value, 1)
+    found = interval_of_ratio(numerators.double(), denominators.double(), level=level)
+    return AuditNumber(math.sqrt(found.estimate), math.sqrt(found.low), math.sqrt(found.high), len(numerators))
+
+
 # -- the rows ----------------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +122,9 @@ GROUPS: dict[str, dict[str, NumberInfo]] = {
     "Quality": {
         "frechet": Row("Fréchet distance", "", "low", "distance of the outputs' features from the real ones'"),
         "precision": Row("precision", "", "high", "share of outputs that look real", scale="share"),
+        "precision_shortfall": Row(
+            "shortfall of precision", "", "low", "by how much fewer outputs than real images lie among real images"
+        ),
         "recall": Row("recall", "", "high", "share of real images that the outputs cover", scale="share"),
         "density": Row("density", "", "high", "how deep inside the real images the outputs lie", scale="ratio"),
         "coverage": Row("coverage", "", "high", "share of real images with an output near them", scale="share"),
@@ -157,6 +170,27 @@ GROUPS: dict[str, dict[str, NumberInfo]] = {
             unevenness_of("ranks"), "share",
         ),
     },
+    "Posterior": {
+        "coverage_gap": Row(
+            "gap of coverage", "", "low", "how far the outputs' coverage of x is off at worst; 0 for the posterior",
+            scale="share",
+        ),
+        "coverage_p": Row(
+            "chance of such a gap", "", "", "probability that samples of the posterior cover x as unevenly",
+            scale="share",
+        ),
+        "spread_principal": Row(
+            "spread over error, principal", "", "", "along the directions in which the outputs vary most",
+            scale="ratio",
+        ),
+        "spread_elsewhere": Row("spread over error, elsewhere", "", "", "along all others", scale="ratio"),
+        "conditional_frechet": Row(
+            "conditional Fréchet distance", "", "low", "of sources and outputs given y, in squared units of x"
+        ),
+        "conditional_frechet_null": Row(
+            "the same among outputs", "", "", "of outputs and outputs: what so many inputs cannot tell from 0"
+        ),
+    },
     "Robustness": {
         "robustness_paper": Row(
             "robustness, paper's attack", "dB", "high", "Eq. 9, on seeds that did not choose it",
@@ -180,6 +214,18 @@ GROUPS: dict[str, dict[str, NumberInfo]] = {
         "amplification": Row(
             "amplification", "", "low", "RMS change of an output over RMS of delta, strong attack",
             root_of("change", "length"), "ratio",
+        ),
+        "amplification_reference": Row(
+            "amplification, linear restorer", "", "", "of ridge regression on these pairs: what is to be expected",
+            scale="ratio",
+        ),
+        "steep_share": Row(
+            "share of steep inputs", "", "low", "of those attacked: moved over 3 times as far as by a linear restorer",
+            scale="share",
+        ),
+        "spread_steep": Row(
+            "spread over error, steep inputs", "", "", "1 where the outputs there are the posterior's",
+            scale="ratio",
         ),
         "change_over_spread": Row(
             "change over spread", "", "low", "RMS change over the RMS spread of the seeds",

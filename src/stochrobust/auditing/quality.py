@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -66,6 +68,25 @@ def quality(
         name: AuditNumber(float(found.estimate), found.low, found.high, len(generated))
         for name, found in zip(QUALITY, intervals, strict=True)
     }, None
+
+
+def shortfall(real: Tensor, generated: Tensor, settings: AuditSettings) -> dict[str, AuditNumber]:
+    """By how much fewer outputs than real images lie among other real images; over splits into halves."""
+    n = min(len(real), len(generated))
+    if n < 2 * (settings.k + 1):
+        return {}
+    generator = torch.Generator().manual_seed(settings.seed)
+    missing = []
+    for _ in range(settings.n_splits):
+        first, second = torch.randperm(n, generator=generator).tensor_split(2)
+        inside = [
+            prdc(real=real[first], generated=rows[second], k=settings.k).generated_in_real for rows in (real, generated)
+        ]
+        missing.append(inside[0].double() - inside[1].double())
+    means = [float(values.mean()) for values in missing]
+    estimate = sum(means) / len(means)
+    error = float(missing[0].std()) / math.sqrt(len(missing[0]))
+    return {"precision_shortfall": AuditNumber(estimate, estimate - 2 * error, estimate + 2 * error, n)}
 
 
 def _flat(images: Tensor) -> Tensor:

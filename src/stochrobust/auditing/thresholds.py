@@ -16,6 +16,22 @@ tenth, gives the first two; where 0.05 is left, 95 % of the noise's energy is in
 LARGE_AMPLIFICATION = 2.0
 """6 dB. What is consistent passes delta on, by 1 or a little more; the demo's robust GANs have 1.7 and 2.8, its erratic
 ones 15 and 16."""
+STEEP = 3.0
+"""Times the amplification of a linear restorer of the same pairs."""
+STEEP_SHARE = 0.015
+"""One of the 64 inputs that are attacked by default."""
+ONE_INPUT = 0.5
+"""By this share spread over error of one input may be low by chance, and by as much over the root of n of n inputs."""
+ENOUGH_PAIRS = 200
+"""From fewer the linear restorer is too far below the right one for a word against a steep restorer."""
+UNEVEN_GAP, UNEVEN_P = 0.1, 1e-3
+"""Ranks are uneven if the gap of coverage is above the one and its probability below the other."""
+WRONG_GAP = 0.3
+"""Variety that covers x no better is not that of the posterior. The demo's robust stochastic GAN has 0.25."""
+LARGE_SHORTFALL = 0.2
+"""A fifth of the outputs look less real than real images do."""
+FRECHET_EXCESS = 1.5
+"""Times the conditional Fréchet distance of outputs among each other, beyond its 3 standard deviations."""
 LARGE_CHANGE = 0.5
 """Half. Two draws of the posterior differ by as much as one draw errs: an output that an unseen change moves by half of
 its error hangs on that change. The demo's robust GANs have 0.26 and 0.35, its erratic ones 2.0."""

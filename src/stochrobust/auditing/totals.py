@@ -13,11 +13,13 @@ from torch import Tensor
 from stochrobust._files import Digest
 from stochrobust.auditing.data import Batch
 from stochrobust.auditing.findings import AuditNumber, Curve, Example, Verdict
+from stochrobust.auditing.law import Outputs, law_numbers
 from stochrobust.auditing.measure import Measured
 from stochrobust.auditing.numbers import NUMBERS, over_inputs
 from stochrobust.auditing.plan import Plan
-from stochrobust.auditing.quality import quality
+from stochrobust.auditing.quality import quality, shortfall
 from stochrobust.auditing.report import AuditReport
+from stochrobust.auditing.steepness import Pairs, steepness
 from stochrobust.auditing.verdicts import judge
 from stochrobust.estimators.diagnosis import Concern
 from stochrobust.robustness.decibels import psnr_from_eps
@@ -49,6 +51,7 @@ class Totals:
     def __init__(self, plan: Plan, first: Batch, doubts: Iterable[Concern] = ()) -> None:
         self.plan, self.like = plan, first
         self.digests = {"x": Digest(), "y": Digest()}
+        self.pairs = Pairs()
         self.parts: dict[str, list[Tensor]] = {}
         self.concerns: list[Concern] = list(doubts)
         self.first: list[Example] = []
@@ -58,6 +61,7 @@ class Totals:
         """Take in a batch, the next one."""
         self.digests["x"].update(batch.x)
         self.digests["y"].update(batch.y)
+        self.pairs.add(batch.y, batch.x)
         for name, values in measured.numbers.items():
             self.parts.setdefault(name, []).append(values)
         self.concerns += measured.concerns
@@ -79,6 +83,7 @@ class Totals:
         found = {name: info.made(of_inputs) for name, info in NUMBERS.items() if info.made is not None}
         values = {name: of_number for name, of_number in found.items() if of_number is not None}
         numbers |= {name: over_inputs(of_number, level) for name, of_number in values.items()}
+        numbers |= self._whole_set(of_inputs, real)
         concerns = without_repeats([*self.concerns, *filter(None, [doubt])])
         return AuditReport(
             title=title,
@@ -94,6 +99,15 @@ class Totals:
             protocol=self._protocol(of_inputs, None if reals is None else reals.digest, len(real)),
             examples=tuple(self.first),
             worst=tuple(example for _, example in self.moved),
+        )
+
+    def _whole_set(self, of_inputs: dict[str, Tensor], real: Tensor) -> dict[str, AuditNumber]:
+        """What is no mean over inputs: the law of the outputs, and what is to be expected of any restorer."""
+        settings = self.plan.settings
+        return (
+            shortfall(real, of_inputs["features"], settings)
+            | law_numbers(Outputs.of(of_inputs, settings.seed), settings.level)
+            | steepness(of_inputs, self.pairs, settings.level)
         )
 
     def _verdicts(

@@ -9,8 +9,11 @@
 | irreproducible | bad | two calls with the same input and seed give different outputs |
 | input ignored | bad | the output is exactly the same at y and at y + delta |
 | seed ignored | bad | G takes seeds, and all of them give the same output |
-| conditional mode collapse | bad | sensitive and not diverse, and G takes seeds or draws noise |
-| erratic | bad | sensitive otherwise: without seeds, or in spite of its variety |
+| conditional mode collapse | bad | erratic and not diverse, and G takes seeds or draws noise |
+| erratic | bad | sensitive, and not excused by its law: without seeds, or in spite of its variety |
+| unnatural | bad | by over ``LARGE_SHORTFALL`` fewer outputs than real images look real |
+| steep | note | sensitive, and excused: the outputs are samples of the posterior as far as can be told |
+| not decided | note | sensitive, and fewer than ``ENOUGH_PAIRS`` pairs to say whether the data ask for it |
 | inconsistent after rounding | note | ``D(x_hat)`` is y until x_hat is clamped and rounded to 8 bits |
 | data of another D | note | ``D(x)`` itself is not y to ``CONSISTENT_PSNR``, and no noise was given |
 | noise kept | note | noise was given, and ``D(x_hat)`` is y with the noise in it |
@@ -21,14 +24,22 @@
 | blurred | note | neither sensitive nor diverse, and recall below ``LOW_RECALL`` |
 | underdispersed | note | spread over error, with its interval, below ``UNDERDISPERSED`` (and no collapse) |
 | overdispersed | note | spread over error, with its interval, above ``OVERDISPERSED`` |
-| robust and diverse | good | diverse and not sensitive, and the attack was not weak |
-| robust | good | not sensitive, no variety known of, not blurred, and the attack was not weak |
+| miscalibrated | note | spread over error as it should be, and in wrong places: uneven, or misplaced |
+| robust and diverse | good | diverse and not sensitive, the law not off by ``WRONG_GAP``, the attack not weak |
+| robust | good | not sensitive, no variety known of, not blurred nor unnatural, and the attack was not weak |
 | agrees with the noise | good | ``D(x_hat)`` is as far from y as the noise is |
-| calibrated | good | spread over error between ``UNDERDISPERSED`` and ``OVERDISPERSED`` |
+| calibrated | good | spread over error between ``UNDERDISPERSED`` and ``OVERDISPERSED``, neither uneven nor misplaced |
 
-Sensitive: amplification above ``LARGE_AMPLIFICATION`` and change over error above ``LARGE_CHANGE``. Diverse: spread
-over error of at least ``SMALL_SPREAD``. They compare the change with delta, with the error and with the spread, and so
-do not depend on the range of the pixels or on how much y leaves open, as decibels do. The thresholds and their reasons
+Sensitive: amplification above ``LARGE_AMPLIFICATION`` and above ``STEEP`` times that of a linear restorer of the same
+pairs, with change over error above ``LARGE_CHANGE``, in the mean or at a share ``STEEP_SHARE`` of the inputs. Excused
+by its law (Theorem 1: what is natural, consistent and calibrated is the posterior, however steep): neither uneven,
+misplaced nor unnatural, with the right spread, at the steep inputs too. Uneven: the ranks of x among the outputs, by
+distance from any of several references, have a gap of coverage above ``UNEVEN_GAP`` at a p-value below ``UNEVEN_P``.
+Misplaced: spread over error off along the outputs' own directions or elsewhere, or a conditional Frechet distance
+beyond that of outputs among each other. Diverse: spread over error of at least ``SMALL_SPREAD``.
+
+The numbers compare the change with delta, with the error and with the spread, and so do not depend on the range of the
+pixels or on how much y leaves open, as decibels do. The thresholds and their reasons
 are in :mod:`stochrobust.auditing.thresholds`.
 
 The paper's diagnosis (section 6.1.2) is that the instability of a stochastic model indicates conditional mode collapse.
@@ -44,8 +55,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from stochrobust.auditing.case import DOUBTS, Case
 from stochrobust.auditing.findings import AuditNumber, Level, Verdict
 from stochrobust.auditing.measurement import judge_consistency, judge_data, judge_projector, judge_search
-from stochrobust.auditing.numbers import number, percent, quantity
+from stochrobust.auditing.numbers import number, percent
+from stochrobust.auditing.sentences import decibels, faults, robustness, times
 from stochrobust.auditing.thresholds import (
+    ENOUGH_PAIRS,
     OVERDISPERSED,
     UNDERDISPERSED,
     VISIBLE_PSNR,
@@ -119,31 +132,59 @@ def _sensitivity(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "conditional mode collapse",
             "bad",
-            f"{_robustness(case)} The seeds of one input spread by only {_times(spread)} the error. What varies in the "
+            f"{robustness(case)} The seeds of one input spread by only {times(spread)} the error. What varies in the "
             "outputs comes from tiny changes of y, not from z: it behaves as a deterministic estimator that looks real "
             "by being erratic. Train with robustness_loss, which makes z carry the variety.",
         )
-    elif case.sensitive and case.stochastic:
+    elif case.erratic and case.stochastic:
         yield Verdict(
             "erratic",
             "bad",
-            f"{_robustness(case)} That is more than what y leaves open accounts for, though the seeds give variety, "
-            "too. Train with robustness_loss; if D is ill-conditioned, so that consistency itself amplifies, "
-            "compare with its projector alone.",
+            f"{robustness(case)} That is more than what y leaves open accounts for, though the seeds give variety, "
+            "too, and more than a linear restorer of the same pairs does. Train with robustness_loss.",
         )
-    elif case.sensitive:
+    elif case.erratic:
         yield Verdict(
             "erratic",
             "bad",
-            f"{_robustness(case)} A change that nobody sees decides what the output shows. Without seeds this is the "
+            f"{robustness(case)} A change that nobody sees decides what the output shows. Without seeds this is the "
             "price of looking real where y leaves much open: give the estimator seeds and train with "
             "robustness_loss. The loss alone would make it robust at the cost of its variety.",
         )
 
 
+def _excused(case: Case) -> Iterator[Verdict]:
+    if case.sensitive and not case.decided:
+        yield Verdict(
+            "not decided",
+            "note",
+            f"{robustness(case)} From {case.numbers['amplification_reference'].n} pairs it cannot be told whether the "
+            f"data ask for that: give at least {ENOUGH_PAIRS}.",
+        )
+    elif case.sensitive and not case.erratic:
+        yield Verdict(
+            "steep",
+            "note",
+            f"{robustness(case)} Yet the outputs are samples of the posterior as far as can be told (gap of coverage "
+            f"{number(case.value('coverage_gap') or 0.0)}), and that is as steep as it is: no fault of the "
+            "estimator's. Or seeds have changed places, which moves each output and not their law: see w2_sensitivity.",
+        )
+
+
+def _unnatural(case: Case) -> Iterator[Verdict]:
+    if case.unnatural:
+        missing = percent(case.value("precision_shortfall") or 0.0)
+        yield Verdict(
+            "unnatural",
+            "bad",
+            f"The outputs do not look like the real images: of outputs {missing} fewer than of real images lie among "
+            "(other) real ones. Robustness and spread of such outputs are worth nothing.",
+        )
+
+
 def _attack(case: Case) -> Iterator[Verdict]:
     if case.weak_attack:
-        strong, paper, random = (_decibels(case.value(f"robustness_{name}")) for name in ("strong", "paper", "random"))
+        strong, paper, random = (decibels(case.value(f"robustness_{name}")) for name in ("strong", "paper", "random"))
         yield Verdict(
             "weak attack",
             "note",
@@ -152,7 +193,7 @@ def _attack(case: Case) -> Iterator[Verdict]:
             "masked or noisy. See attack_evidence.",
         )
     if case.is_below("ai_psnr_strong", VISIBLE_PSNR):
-        size = _decibels(case.value("ai_psnr_strong"))
+        size = decibels(case.value("ai_psnr_strong"))
         yield Verdict(
             "visible attack",
             "note",
@@ -168,7 +209,7 @@ def _blur(case: Case) -> Iterator[Verdict]:
         yield Verdict(
             "blurred",
             "note",
-            f"{_robustness(case)} It seems robust because it averages, and a blur is robust too: its outputs cover "
+            f"{robustness(case)} It seems robust because it averages, and a blur is robust too: its outputs cover "
             f"only {covered} of the real images (recall), and {seeds}. Right where the least "
             "error is wanted; for outputs that look real as well, train for quality with seeds and robustness_loss.",
         )
@@ -178,13 +219,15 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
     spread = case.numbers.get("spread_error")
     if spread is None or not case.stochastic or case.collapsed:
         return
-    figures = f"The seeds of one input spread by {_times(spread.estimate)} the error of their mean"
+    figures = f"The seeds of one input spread by {times(spread.estimate)} the error of their mean"
     if spread.estimate < UNDERDISPERSED and spread.high < UNDERDISPERSED:
         advice = "x lies outside of them more often than they admit. Draw no error bars from the seeds as they are."
         yield Verdict("underdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
     elif spread.estimate > OVERDISPERSED and spread.low > OVERDISPERSED:
         advice = "they vary by more than what y leaves open. Error bars from the seeds are too wide."
         yield Verdict("overdispersed", "note", f"{figures}; samples of the posterior have 1: {advice}")
+    elif UNDERDISPERSED <= spread.estimate <= OVERDISPERSED and (case.uneven or case.misplaced):
+        yield Verdict("miscalibrated", "note", f"{figures}, as it should be, and not where they err: {faults(case)}.")
     elif UNDERDISPERSED <= spread.estimate <= OVERDISPERSED:
         ranks = case.value("rank_deviation")
         evenly = "" if ranks is None else f" (unevenness of the ranks of x among them: {number(ranks)} of 1)"
@@ -194,41 +237,23 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
 
 
 def _robust(case: Case) -> Iterator[Verdict]:
-    if case.sensitive is not False or case.weak_attack or case.blurred or case.meaningless:
+    if case.sensitive is not False or case.weak_attack or case.blurred or case.meaningless or case.unnatural:
         return
     if case.stochastic and case.diverse:
+        if case.wrong_law:
+            return
         yield Verdict(
             "robust and diverse",
             "good",
-            f"{_robustness(case)} It is not robust by blurring: the seeds of one input spread by "
-            f"{_times(case.value('spread_error'))} the error.",
+            f"{robustness(case)} It is not robust by blurring: the seeds of one input spread by "
+            f"{times(case.value('spread_error'))} the error.",
         )
     else:
         quality = "Read it beside the quality" if case.value("recall") is not None else "No quality was measured"
-        yield Verdict("robust", "good", f"{_robustness(case)} {quality}: a blur is robust too.")
+        yield Verdict("robust", "good", f"{robustness(case)} {quality}: a blur is robust too.")
 
 
 RULES: tuple[Callable[[Case], Iterator[Verdict]], ...] = (
     judge_projector, judge_data, judge_consistency, judge_search,
-    _doubts, _seeds, _sensitivity, _attack, _blur, _robust, _dispersion,
+    _doubts, _seeds, _sensitivity, _unnatural, _excused, _attack, _blur, _robust, _dispersion,
 )  # fmt: skip
-
-
-def _robustness(case: Case) -> str:
-    """Robustness beside what it has to be compared with."""
-    strong, random, size = map(case.value, ("robustness_strong", "robustness_random", "ai_psnr_strong"))
-    compared = {"amplification": "delta", "change_over_error": "their error"}
-    compared |= {"change_over_spread": "the spread of their seeds"} if case.stochastic else {}
-    ratios = [f"{_times(case.value(name))} {what}" for name, what in compared.items() if case.value(name) is not None]
-    attack = "" if size is None else f" of AI-PSNR {_decibels(size)}"
-    kept = "" if strong is None else f" (robustness {_decibels(strong)}; along a random direction {_decibels(random)})"
-    doubt = "" if case.settled else " The intervals leave the verdict open: measure more inputs."
-    return f"An attack{attack} changes the outputs by {', '.join(ratios)}{kept}.{doubt}"
-
-
-def _decibels(value: float | None) -> str:
-    return quantity(value, "dB")
-
-
-def _times(value: float | None) -> str:
-    return f"{number(value or 0.0)} times"
