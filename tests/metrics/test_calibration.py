@@ -91,8 +91,8 @@ def test_spread_over_error_of_gaussians(width: float, n_seeds: int) -> None:
 def test_spread_over_error_is_what_its_formula_says() -> None:
     samples, x = 0.3 * torch.randn(6, 4, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
     outputs = samples.reshape(2, 3, 4)
-    mean = sum(outputs[:, s] for s in range(3)) / 3
-    variance = sum((outputs[:, s] - mean).square() for s in range(3)) / 2
+    mean = (outputs[:, 0] + outputs[:, 1] + outputs[:, 2]) / 3
+    variance = (outputs - mean[:, None]).square().sum(1) / 2
     expected = variance.mean() / ((mean - x).square().mean() - variance.mean() / 3)
     assert spread_error(samples, x, 3).item() == pytest.approx(expected.sqrt().item())
     assert squared_spread_and_error(samples, x, 3).law_error(3).mean().item() == pytest.approx(
