@@ -24,6 +24,7 @@ def studies() -> tuple[Study, ...]:
         of_folder("demo", "four small GANs complete hand-written digits: Table 1 and Figure 1 in minutes"),
         of_folder("alternatives", "Eq. 7 beside other regularizers on the digits, at equal cost"),
         of_folder("quality", "the quality metrics on real images, degraded and foreign"),
+        of_folder("ruler", "none: what tells models on Fashion-MNIST apart, and the gate that it has to pass"),
         of_folder("diffusion", "diffusion restorers beside GANs: appendices B.2 and F"),
         inpainting,
         replace(inpainting, name="super-resolution", about="Figure 3", presets=SUPER_RESOLUTION),

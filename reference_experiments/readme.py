@@ -31,6 +31,8 @@ seconds |
 hour on one core |
 | `python -m reference_experiments quality --data FOLDER` | none: the quality metrics on faces, degraded and foreign | \
 minutes on one core |
+| `python -m reference_experiments ruler [--retrain]` | none: the classifier that measures models on Fashion-MNIST, \
+and its gate | minutes on one core |
 | `python -m reference_experiments inpainting --preset PRESET` | Table 1, Figure 1: four U-Nets against the ResNet \
 critic | see below |
 | `python -m reference_experiments super-resolution --preset SET` | Figure 3 | see below |
@@ -98,6 +100,7 @@ PARTS = (
     ("srflow-flow-noisy", "", "The same flow, trained on with noisy inputs"),
     ("srflow-crops", "srflow", "Figure 7: super-resolvers under I-FGSM, on squares of Set5, Set14 and BSD100"),
     ("srflow-full", "srflow", "Figure 7: CARN-M under I-FGSM, on whole images"),
+    ("ruler", "ruler", "The ruler for images of clothing, and its gate"),
     ("quality", "quality", "The quality metrics on real images"),
 )
 """Folder under results/, the study that restates it, if one does, and its title."""

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_experiments.__main__ import main
 from reference_experiments.data import fashion
 from reference_experiments.ruler.classifier import (
     SHA256,
@@ -21,6 +22,7 @@ from reference_experiments.ruler.classifier import (
     save_classifier,
     train_classifier,
 )
+from reference_experiments.ruler.findings import findings
 from reference_experiments.ruler.gate import (
     JUDGED,
     MEASURES,
@@ -115,6 +117,12 @@ def test_a_ruler_passes_by_every_class_and_by_little_noise_and_by_nothing_less()
     assert faults(blind, dropped, sigma) == [
         f"{measure} loses 0.060 under noise of 0.03, where a class takes 0.100" for measure in JUDGED
     ]
+    for rows, word in ((passing, "exact: holds"), (blind, "exact: fails")):
+        settings = {"dropped": list(dropped), "noise": [sigma, 0.1]}
+        found = findings({"settings": settings, "rows": {"features": rows, "pixels": passing}})
+        assert [finding.verdict for finding in found] == [word, "exact: holds"]
+        assert found[1].effect == pytest.approx(0.01)
+        assert ("takes" in found[0].here) == (rows is blind)
 
 
 def test_the_classifier_learns_and_repeats_itself() -> None:
@@ -170,6 +178,17 @@ def test_the_stored_classifier_names_what_it_never_saw() -> None:
     labels = fashion.labels(fashion.DEBIAN, "validation")
     some = slice(0, 2000)
     assert accuracy(load_classifier(), torch.tensor(images[some]), torch.tensor(labels[some])) > 0.85
+
+
+@needs_debian
+@pytest.mark.slow
+def test_smoke_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ruler", "--preset", "smoke", "--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")])
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table in capsys.readouterr().out
+    assert SHA256 in table
+    assert "| 9 classes dropped |" in table
+    assert "raw pixels" in table
 
 
 def test_the_preset_judges_noise_of_three_hundredths_on_all_classes() -> None:
