@@ -88,6 +88,13 @@ def bad_calls(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Small changes of the library, a seeded sample in every group, and which of them no test notices (hours)."""
+    session.install(TORCH, "-e", ".[test]")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def peers(session: nox.Session) -> None:
     """Compares with other libraries, torch-fidelity and piq included (gigabytes)."""
     session.install(*TORCHVISION_PAIR, *PEERS, "-e", ".[test]")

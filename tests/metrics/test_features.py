@@ -139,7 +139,6 @@ def test_batches_arrive_one_at_a_time() -> None:
         ([], ValueError, "real must not be empty, got an iterable without batches"),
         ([1.0], TypeError, "real must be a torch.Tensor, got 1.0"),
         (ROWS.byte(), TypeError, "real must have a real floating-point dtype, got a torch.uint8"),
-        (Features(ROWS.byte()), TypeError, "real must have a real floating-point dtype, got a torch.uint8"),
         (np.zeros((3, 2), dtype=np.int64), TypeError, "real must have a real floating-point dtype, got a torch.int64"),
         (np.zeros((3, 2), dtype=">f4"), TypeError, "real must be an array that torch can view, got >f4"),
         (np.zeros((3, 2))[::-1], TypeError, "real must be an array that torch can view, got float64"),
@@ -169,3 +168,16 @@ def test_errors(values: Any, error: type[Exception], message: str) -> None:
 def test_pairs_that_do_not_match(generated: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         gather_pair(Features(ROWS, MINE), generated, minimum=4)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (ROWS.byte(), TypeError, "values must have a real floating-point dtype, got a torch.uint8"),
+        (ROWS[0], ValueError, r"values must be a dense \(N, d\) tensor, got"),
+        (ROWS.tolist(), TypeError, "values must be a torch.Tensor, got"),
+    ],
+)
+def test_values_are_a_matrix(values: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Features(values)

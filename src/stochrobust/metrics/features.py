@@ -26,8 +26,8 @@ class Features:
         protocol: by which extractor and from what images; raw vectors by default.
 
     Raises:
-        TypeError: ``values`` is no tensor, or ``protocol`` no :class:`~stochrobust.Protocol`.
-        ValueError: ``values`` is no matrix of floating-point numbers.
+        TypeError: ``values`` is no tensor of floating-point numbers, or ``protocol`` no :class:`~stochrobust.Protocol`.
+        ValueError: ``values`` is no dense matrix.
 
     Example:
         >>> import torch
@@ -42,8 +42,10 @@ class Features:
     def __post_init__(self) -> None:
         if not isinstance(self.values, Tensor):
             raise TypeError(f"values must be a torch.Tensor, got {describe(self.values)}")
-        if self.values.ndim != 2 or not self.values.is_floating_point() or self.values.layout != torch.strided:
-            raise ValueError(f"values must be a dense (N, d) floating-point tensor, got {describe(self.values)}")
+        if not self.values.is_floating_point():
+            raise TypeError(f"values must have a real floating-point dtype, got {describe(self.values)}")
+        if self.values.ndim != 2 or self.values.layout != torch.strided:
+            raise ValueError(f"values must be a dense (N, d) tensor, got {describe(self.values)}")
         check_protocol(self.protocol)
 
     def __len__(self) -> int:
