@@ -25,6 +25,7 @@ COLUMNS = {
     "ai_psnr_paper": ("its AI-PSNR (dB)", 2),
     "robustness_evaluation": ("Robustness, strong attack (dB) ↑", 2),
     "ai_psnr_evaluation": ("its AI-PSNR (dB)", 2),
+    "robustness_observed": ("the same on observed pixels alone (dB) ↑", 2),
     "consistency": ("Consistency (dB) ↑", 0),
     "consistency_8bit": ("as 8 bits (dB) ↑", 1),
     "distortion": ("PSNR of one output (dB) ↑", 2),
@@ -56,18 +57,21 @@ def table(rows: Rows, references: Mapping[str, dict[str, Any]], *, published: bo
         references: rows to hold them against, by title.
         published: whether to put the paper's Table 1, which is of inpainting, beside.
     """
-    lines = [[arm.name.capitalize(), *_cells(rows, index, published=published)] for index, arm in enumerate(ARMS)]
+    columns = {name: how for name, how in COLUMNS.items() if name in rows[ARMS[0]][0]["values"]}
+    lines = [
+        [arm.name.capitalize(), *_cells(rows, index, columns, published=published)] for index, arm in enumerate(ARMS)
+    ]
     for title, row in references.items():
-        values = {name: f"{number['estimate']:.{COLUMNS[name][1]}f}" for name, number in row["values"].items()
-                  if name in COLUMNS}  # fmt: skip
-        lines.append([f"*{title}*", *(values.get(name, "").replace("inf", "exact") for name in COLUMNS)])
-    head = ["", *(title for title, _ in COLUMNS.values())]
+        values = {name: f"{number['estimate']:.{columns[name][1]}f}" for name, number in row["values"].items()
+                  if name in columns}  # fmt: skip
+        lines.append([f"*{title}*", *(values.get(name, "").replace("inf", "exact") for name in columns)])
+    head = ["", *(title for title, _ in columns.values())]
     return f"{markdown.table(head, lines)}\n\n{note(rows, published=published)}"
 
 
-def _cells(rows: Rows, index: int, *, published: bool) -> list[str]:
+def _cells(rows: Rows, index: int, columns: Mapping[str, tuple[str, int]], *, published: bool) -> list[str]:
     row, cells = summarize(rows[ARMS[index]]), []
-    for name, (_, digits) in COLUMNS.items():
+    for name, (_, digits) in columns.items():
         paper = PUBLISHED.get("frechet" if name == "fid" else name) if published else None
         beside = "" if paper is None else f" [{paper[index]:.{DIGITS.get(name, 2)}f}]"
         cells.append(f"{row[name].text(digits)}{beside}")

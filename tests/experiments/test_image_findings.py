@@ -103,6 +103,17 @@ def test_the_table_has_the_papers_numbers_beside_ours() -> None:
     assert "[" not in table(rows_of(), {}, published=False)
 
 
+def test_a_number_that_was_not_measured_has_no_column() -> None:
+    rows = rows_of()
+    for of_arm in rows.values():
+        for one in of_arm:
+            del one["values"]["robustness_observed"]
+    lines = table(rows, {"bicubic": row({})}, published=True).splitlines()
+    assert {line.count("|") for line in lines[:7]} == {len(COLUMNS) + 1}
+    assert "observed pixels alone" not in lines[0]
+    assert "observed pixels alone" in table(rows_of(), {}, published=True).splitlines()[0]
+
+
 def test_references_are_lines_too() -> None:
     reference = {"values": {"fid": {"estimate": 3.21}, "recall": {"estimate": 0.7}}}
     lines = table(rows_of(), {"Validation": reference, "bicubic": row({})}, published=False).splitlines()
