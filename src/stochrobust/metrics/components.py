@@ -73,12 +73,12 @@ def posterior_components(samples: Tensor, x: Tensor, n_seeds: int, *, k: int = 3
         >>> scale = torch.tensor([3.0, 1.0, 0.3])
         >>> samples, x = (scale * torch.randn(n, 3, generator=rows) for n in (64_000, 4000))
         >>> found = posterior_components(samples, x, 16, k=1)
-        >>> [round(value, 1) for value in found.ratio.tolist()]
-        [1.0, 1.0]
+        >>> found.ratio.round(decimals=1)
+        tensor([1., 1.])
         >>> noise = torch.randn(64_000, 3, generator=rows)  # about as much in all, and in no direction the right one
         >>> found = posterior_components(noise, x, 16, k=1)
-        >>> [round(value, 1) for value in found.ratio.tolist()]
-        [3.0, 3.2]
+        >>> found.ratio.round(decimals=1)
+        tensor([3.0000, 3.2000])
 
     Source: E. Nehme et al., Uncertainty quantification via neural posterior principal components, NeurIPS 2023 (the
     directions); V. Fortin et al., Why should ensemble spread match the RMSE of the ensemble mean?, 2014 (the factor).
