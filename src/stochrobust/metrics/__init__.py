@@ -9,6 +9,7 @@ from stochrobust.metrics.diversity import PerPixelStd, per_pixel_std
 from stochrobust.metrics.efficientnet import EfficientNetLite0Features
 from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
 from stochrobust.metrics.features import Features
+from stochrobust.metrics.fidelity import TorchFidelityFeatures
 from stochrobust.metrics.frechet import frechet_distance
 from stochrobust.metrics.inception import InceptionFeatures
 from stochrobust.metrics.intervals import Interval, interval_by_halves, interval_of_mean
@@ -46,6 +47,7 @@ __all__ = [
     "PrecisionRecall",
     "Protocol",
     "Score",
+    "TorchFidelityFeatures",
     "conditional_frechet_distance",
     "coverage_ranks",
     "coverage_test",

@@ -198,8 +198,8 @@ def _sides(real: Tensor, generated: Tensor) -> tuple[_Side, _Side]:
 def _averages_out(side: _Side) -> bool:
     """Whether the rounding of float32 products does: over many distinct samples, none of which outweighs the others."""
     n, limit = len(side.samples), torch.finfo(side.centre.dtype).max
-    squares = [torch.linalg.vector_norm(side.rows(span), dim=1).square() for span in _blocks(side.samples, _COLUMNS)]
-    largest, mean = float(torch.cat(squares).max()), float(torch.cat(squares).double().mean())
+    norms = torch.cat([torch.linalg.vector_norm(side.rows(span), dim=1) for span in _blocks(side.samples, _COLUMNS)])
+    largest, mean = float(norms.max().square()), float(norms.double().square().mean())
     distinct = len(side.offset.unique())  # no more than there are
     return largest < min(limit, _OUTLIER * mean) and distinct >= max(_MANY, n // 2)
 
@@ -208,12 +208,14 @@ def _side(samples: Tensor, centre: Tensor) -> _Side:
     offset, c = _zeros(samples) + 0.5, centre.double()
     if bool(c.any()):
         for span in _blocks(samples, _COLUMNS):
-            offset[span] += ((samples[span].double() - c) @ c + c @ c / 2) / len(c)
+            offset[span] += (samples[span].double() @ c - c @ c / 2) / len(c)
     return _Side(samples, centre, offset)
 
 
 def _mean(samples: Tensor) -> Tensor:
-    return torch.stack([samples[span].double().sum(0) for span in _blocks(samples, _COLUMNS)]).sum(0) / len(samples)
+    return torch.stack([samples[span].sum(0, dtype=torch.float64) for span in _blocks(samples, _COLUMNS)]).sum(0) / len(
+        samples
+    )
 
 
 def _add_between(a_sums: Tensor, b_sums: Tensor, a: _Side, b: _Side) -> None:
