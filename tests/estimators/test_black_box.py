@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -258,3 +262,17 @@ def test_scikit_image_in_colour_with_channels_last() -> None:
     y = torch.rand(1, 3, 8, 8)
     expected = restoration.denoise_bilateral(y[0].permute(1, 2, 0).numpy(), channel_axis=-1)
     np.testing.assert_allclose(G(y)[0].permute(1, 2, 0).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_page_audits_scikit_image_in_under_ten_lines() -> None:
+    pytest.importorskip("skimage", reason="scikit-image is not installed")
+    page = (Path(__file__).parents[2] / "docs/how-to/other-frameworks.md").read_text()
+    (block,) = re.findall(r"```py\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in block.splitlines() if line]) < 10
+    names: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        exec(block, names)
+    assert "SubspaceSearch(steps=200)" in output.getvalue()
+    assert "robustness_paper" not in names["report"].numbers
+    assert 0.9 < names["report"].numbers["amplification"].estimate < 1.2  # it stops early: see the page
