@@ -20,7 +20,7 @@ TORCH = os.environ.get("STOCHROBUST_TORCH", "torch==2.13.0")
 TORCHVISION_PAIR = (os.environ.get("STOCHROBUST_TORCH", "torch==2.14.*"), "torchvision")
 
 # Packages whose restorers and operators the tests cross over to; without them those tests skip.
-CROSSINGS = ("deepinv>=0.5", "onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
+CROSSINGS = ("deepinv>=0.5", "jax", "onnx", "onnxruntime", "opencv-python-headless", "scikit-image")
 
 PEERS = ("geomloss>=0.2.6", "lightning==2.*", "piq==0.8.*", "pytorch-msssim==1.0.*", "torch-fidelity==0.4.*")
 
@@ -104,10 +104,11 @@ def peers(session: nox.Session) -> None:
 
 @nox.session
 def crossings(session: nox.Session) -> None:
-    """The bridges to ONNX Runtime, OpenCV, scikit-image and deepinv, with the packages themselves (gigabytes)."""
+    """The bridges to ONNX Runtime, OpenCV, scikit-image, JAX and deepinv, with the packages themselves (gigabytes)."""
     session.install(*TORCHVISION_PAIR, *CROSSINGS, "-e", ".[test]")
-    session.run("python", "-c", "import cv2, deepinv, onnx, onnxruntime, skimage")  # the tests skip without them
-    session.run("pytest", "tests/estimators/test_black_box.py", "tests/consistency/test_operator.py", *session.posargs)
+    session.run("python", "-c", "import cv2, deepinv, jax, onnx, onnxruntime, skimage")  # the tests skip without them
+    tests = ("estimators/test_black_box.py", "estimators/test_jax_function.py", "consistency/test_operator.py")
+    session.run("pytest", *(f"tests/{name}" for name in tests), *session.posargs)
 
 
 @nox.session

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stochrobust import PGD
-from stochrobust._arguments import check_finite, describe
+from stochrobust._arguments import check_finite, check_tensor, describe
 from stochrobust.metrics.features import Features
 
 
@@ -54,3 +54,19 @@ def test_finiteness_needs_no_gradient_and_no_floats() -> None:
     x: Tensor = torch.ones(3, requires_grad=True)
     check_finite("x", x)
     check_finite("x", torch.tensor([True, False]))
+
+
+def test_arrays_and_images_of_8_bits_are_told_the_way_in() -> None:
+    array = np.zeros((2, 3), np.float32)
+    with pytest.raises(
+        TypeError, match=r"y must be a torch.Tensor, got a float32 array .*: torch.from_dlpack\(y\) is one"
+    ):
+        check_tensor("y", array)
+    assert check_tensor("y", torch.from_numpy(array)).shape == (2, 3)
+    with pytest.raises(TypeError, match=r"dtype, got a torch.uint8 .*: of 8-bit images, take y / 255"):
+        check_tensor("y", torch.zeros(2, 3, dtype=torch.uint8))
+    assert check_tensor("y", torch.full((2, 3), 255, dtype=torch.uint8) / 255).max() == 1
+    for value in ([1.0], torch.zeros(2, dtype=torch.int64)):
+        with pytest.raises(TypeError) as error:
+            check_tensor("y", value)
+        assert str(error.value).endswith(describe(value))

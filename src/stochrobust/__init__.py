@@ -55,6 +55,7 @@ from stochrobust.estimators import (
     SameSeed,
     SampleKeys,
     draw_seeds,
+    from_jax,
     module_of,
     sampler_of,
 )
@@ -201,6 +202,7 @@ __all__ = [
     "eps_from_psnr",
     "extract_features",
     "frechet_distance",
+    "from_jax",
     "gaussian_w2_squared",
     "interval_by_halves",
     "interval_of_mean",

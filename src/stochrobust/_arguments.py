@@ -38,9 +38,11 @@ def _is_setting(value: object) -> bool:
 def check_tensor(name: str, value: object, *, ndim: int | None = None, min_ndim: int = 0) -> Tensor:
     """A real floating-point tensor with samples in it, of ``ndim`` (or at least ``min_ndim``) dimensions."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {describe(value)}")
+        advice = f": torch.from_dlpack({name}) is one" if hasattr(value, "__dlpack__") else ""
+        raise TypeError(f"{name} must be a torch.Tensor, got {describe(value)}{advice}")
     if not value.is_floating_point():
-        raise TypeError(f"{name} must have a real floating-point dtype, got {describe(value)}")
+        advice = f": of 8-bit images, take {name} / 255" if value.dtype == torch.uint8 else ""
+        raise TypeError(f"{name} must have a real floating-point dtype, got {describe(value)}{advice}")
     if value.layout != torch.strided:
         raise ValueError(f"{name} must be a dense tensor, got one of layout {value.layout}")
     if ndim is not None and value.ndim != ndim:

@@ -7,6 +7,7 @@ from stochrobust.estimators.black_box import BlackBox
 from stochrobust.estimators.contract import module_of, sampler_of
 from stochrobust.estimators.diagnosis import AttackWarning
 from stochrobust.estimators.hidden_noise import HiddenNoise
+from stochrobust.estimators.jax_function import from_jax
 from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import SampleKeys, draw_seeds
 
@@ -17,6 +18,7 @@ __all__ = [
     "SameSeed",
     "SampleKeys",
     "draw_seeds",
+    "from_jax",
     "module_of",
     "sampler_of",
 ]
