@@ -22,7 +22,6 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-import hypothesis  # noqa: F401 (loaded once, before the forks)
 import pytest
 import torch  # noqa: F401
 
@@ -76,12 +75,12 @@ def tests_of(path: Path) -> list[list[str]]:
     return ([[str(own)]] if own.exists() else []) + [[*rest, *common]]
 
 
-def outcome(mutant: Mutant) -> str:
-    """Killed, or survived; by what, or why it ended."""
+def outcome(mutant: Mutant, *, own: bool = False) -> str:
+    """Killed, or survived; with ``own``, of the tests of its module alone, where it has such."""
     child = os.fork()
     if not child:
         os.setpgid(0, 0)
-        os._exit(_meet(mutant))
+        os._exit(_meet(mutant, tests_of(mutant.path)[: 1 if own else None]))
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -93,14 +92,14 @@ def outcome(mutant: Mutant) -> str:
     return "killed"
 
 
-def _meet(mutant: Mutant) -> int:
+def _meet(mutant: Mutant, tests: list[list[str]]) -> int:
     """In the child: the exit code of the first of its tests that fail; 0 if none does."""
     sys.meta_path.insert(0, Overlay(mutant))
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
     os.dup2(silence, 2)
     usual = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not browser and not distributed", "--no-header"]
-    for files in tests_of(mutant.path):
+    for files in tests:
         if code := pytest.main([*usual, *files]):
             return int(code)
     return 0
@@ -121,6 +120,7 @@ def main(arguments: list[str]) -> int:
     options.add_argument("--only", default="")
     options.add_argument("--sample", type=int, default=25)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--own", action="store_true", help="by the tests of each module alone: quicker, and stricter")
     options.add_argument("--seconds", type=float, default=float("inf"))
     chosen: Any = options.parse_args(arguments)
     start, low = time.monotonic(), False
@@ -131,13 +131,16 @@ def main(arguments: list[str]) -> int:
             mutant for path in paths if chosen.only in group or chosen.only in str(path) for mutant in mutants(path)
         ]
         counts: Counter[str] = Counter()
-        if every and outcome(Mutant(every[0].path, 0, "nothing", every[0].path.read_text())) == "killed":
+        if (
+            every
+            and outcome(Mutant(every[0].path, 0, "nothing", every[0].path.read_text()), own=chosen.own) == "killed"
+        ):
             print(f"{group}: its tests fail without any change", flush=True)
             return 1
         for mutant in random.Random(chosen.seed).sample(every, min(chosen.sample, len(every))):
             if time.monotonic() - start > chosen.seconds:
                 break
-            found = outcome(mutant)
+            found = outcome(mutant, own=chosen.own)
             counts[found] += 1
             if found == "survived":
                 print(f"survived: {mutant}", flush=True)
