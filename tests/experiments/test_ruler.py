@@ -12,6 +12,10 @@ from torch import Tensor
 
 from reference_experiments.__main__ import main
 from reference_experiments.data import fashion
+from reference_experiments.images.evaluation import evaluate
+from reference_experiments.images.presets import FEW
+from reference_experiments.images.presets import PRESETS as IMAGES
+from reference_experiments.images.restorer import Restorer
 from reference_experiments.ruler.classifier import (
     SHA256,
     WEIGHTS,
@@ -37,7 +41,9 @@ from reference_experiments.ruler.gate import (
     without,
 )
 from reference_experiments.ruler.presets import PRESETS, ClassifierTraining, Gate
+from reference_experiments.runs import Record
 from stochrobust import ModuleFeatures
+from tests.experiments.image_runs import digits, train_tiny
 
 PIXELS = ModuleFeatures(lambda images: images.flatten(1), name="raw pixels", channels=1, weights="")
 SMALL = Gate(n=20, dropped=(0, 1, 2, 9), n_distinct=3, n_draws=2)
@@ -194,3 +200,24 @@ def test_smoke_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_the_preset_judges_noise_of_three_hundredths_on_all_classes() -> None:
     assert PRESETS["fashion32"].noise[0] == 0.03
     assert PRESETS["fashion32"].dropped == tuple(range(10))
+
+
+def test_the_study_of_clothing_is_measured_by_the_ruler_and_by_enough_trainings() -> None:
+    study = IMAGES["fashion32-inpainting"]
+    training = study.training
+    assert training.steps * training.batch == 1_000_000
+    assert (training.s, training.f, training.channels, training.channels_last) == (12, 8, 1, True)
+    assert study.n_training_seeds == 3
+    assert (study.measuring.extractor, study.measuring.n_real) == ("fashion-classifier", PRESETS["fashion32"].n)
+
+
+def test_a_trained_model_is_measured_by_the_ruler(tmp_path: Path) -> None:
+    data = digits(tmp_path / "data")
+    folder = train_tiny(data, tmp_path / "model", channels_last=True)
+    row = evaluate(
+        Restorer.from_checkpoint(folder), data, replace(FEW, extractor="fashion-classifier"), tmp_path / "row",
+        record=Record("the command"),
+    )  # fmt: skip
+    assert row is not None
+    assert row["protocol"]["features"]["extractor"] == fashion_features().protocol.extractor
+    assert {"recall", "robustness_evaluation", "robustness_observed"} <= row["values"].keys()
