@@ -12,13 +12,14 @@ from tqdm import tqdm
 
 from reference_experiments.arms import ARMS, Arm
 from reference_experiments.demo.presets import Preset
-from reference_experiments.digits.data import load_digits
+from reference_experiments.digits.data import Digits, load_digits, observed
 from reference_experiments.digits.evaluation import COMPARED, measure, realism
 from reference_experiments.digits.restorers import save_weights
 from reference_experiments.digits.training import build_estimator, train
+from reference_experiments.references import references
 from reference_experiments.spread import summarize
 from reference_experiments.study import Place, Results
-from stochrobust import Consistent
+from stochrobust import Consistent, InpaintingProjector
 
 
 class Task(NamedTuple):
@@ -53,10 +54,18 @@ def run(preset: Preset, place: Place) -> tuple[Results, dict[Arm, Consistent]]:
     settings = asdict(preset) | {"eps": preset.training.eps, "first_training_seed": place.seed}
     return {
         "arms": {arm.name: _numbers([model.row for model in trained if model.task.arm == arm]) for arm in ARMS},
+        "references": reference_rows(preset, digits, place.seed),
         "training_digits": realism(digits.validation, [digits.train[: len(digits.validation)]]),
         "compared": COMPARED,
         "settings": settings,
     }, shown
+
+
+def reference_rows(preset: Preset, digits: Digits, seed: int) -> dict[str, dict[str, float]]:
+    """What restorers in closed form score."""
+    made = references(digits.train, InpaintingProjector(observed()))
+    eps, protocol = preset.training.eps, preset.protocol
+    return {title: measure(G, digits.validation, eps, protocol, seed) for title, G in made.items()}
 
 
 def _numbers(rows: list[dict[str, float]]) -> dict[str, dict[str, Any]]:

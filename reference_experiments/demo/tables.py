@@ -21,11 +21,18 @@ COLUMNS = {
 }
 
 
+NOTE = (
+    "In italics: restorers in closed form, made consistent, and other real digits. The copy of the nearest training "
+    "image jumps from one to another, which no attack by gradients sees."
+)
+
+
 def tables(results: Results) -> str:
     """The page."""
     n, compared = results["settings"]["n_training_seeds"], results["compared"]
     seeds = "One training seed" if n == 1 else f"Mean ± std of {n} training seeds"
-    parts = [table1(results), f"{seeds}. Compared: {compared}.", found.table(stored_findings(results)), _made(results)]
+    notes = f"{seeds}. Compared: {compared}. {NOTE if 'references' in results else ''}"
+    parts = [table1(results), notes.strip(), found.table(stored_findings(results)), _made(results)]
     return "\n\n".join(parts)
 
 
@@ -36,10 +43,9 @@ def table1(results: Results) -> str:
                                   for name, (_, digits) in COLUMNS.items())]
         for arm in ARMS
     ]  # fmt: skip
-    rows += [
-        [f"*{title}*", *(f"{row[name]:.{digits}f}" if name in row else "" for name, (_, digits) in COLUMNS.items())]
-        for title, row in references(results).items()
-    ]
+    for title, row in references(results).items():
+        cells = [Spread(row[name]).text(digits) if name in row else "" for name, (_, digits) in COLUMNS.items()]
+        rows.append([f"*{title}*", *cells])
     return markdown.table(["", *(title for title, _ in COLUMNS.values())], rows)
 
 

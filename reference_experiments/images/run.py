@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,9 @@ from reference_experiments.images.restorer import Restorer
 from reference_experiments.images.sessions import read_sessions
 from reference_experiments.images.summary import Rows
 from reference_experiments.images.training import accelerated, as_images, train
+from reference_experiments.references import Function, references
 from reference_experiments.runs import Record, shell_command
+from reference_experiments.srflow.bicubic import resized
 from reference_experiments.study import Place, Results
 
 if TYPE_CHECKING:
@@ -81,6 +84,26 @@ def of_real(name: str, places: Places, accelerator: Accelerator) -> dict[str, An
     return reference(data, preset.measuring, cache, record=record, device=accelerator.device)
 
 
+def reference_rows(name: str, places: Places, accelerator: Accelerator) -> dict[str, dict[str, Any]]:
+    """The rows of restorers that need no training of a network; bicubic enlargement alone is not made consistent."""
+    preset, device = PRESETS[name], accelerator.device
+    task, data = preset.training.restoration, places.data / preset.data
+    projector = task.projector().to(device)
+    made: dict[str, torch.nn.Module] = {
+        **references(as_images(torch.from_numpy(np.array(open_set(data, "train").images)), device), projector)
+    }
+    if task.scale > 1:
+        made["bicubic"] = Function(lambda y: resized(y, task.size, task.size))
+    rows = {}
+    for title, G in made.items():
+        described = {"reference": title, "preset": name}
+        restorer = Restorer.of(G, projector, task.eps, stochastic=False, description=described)
+        folder = places.runs / "references" / preset.data
+        rows[title] = evaluate(restorer, data, preset.measuring, folder, record=Record(shell_command()),
+                               cache=places.runs / "real" / preset.data, device=device)  # fmt: skip
+    return {title: row for title, row in rows.items() if row is not None}
+
+
 class Drawn(NamedTuple):
     """What Figure 1 is drawn from: images, and of each preset its models and settings."""
 
@@ -100,7 +123,8 @@ def run(chosen: Chosen, place: Place) -> tuple[Results, Drawn] | None:
     if accelerator.is_main_process:
         real = of_real(chosen.names[0], places, accelerator)
         stored = {name: {arm.name: of_arm for arm, of_arm in rows.items()} for name, rows in tasks.items()}
-        results = {"tasks": stored, "validation images": real}
+        beside = {name: reference_rows(name, places, accelerator) for name in tasks}
+        results = {"tasks": stored, "references": beside, "validation images": real}
         drawn = Drawn(
             {name: pictured(name, places, accelerator.device) for name in tasks},
             {name: models_of(name, place.seed, places, accelerator.device) for name in tasks},

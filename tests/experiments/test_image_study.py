@@ -47,7 +47,7 @@ def test_inpainting_from_data_to_table_and_figure(
         assert row["training"][0]["command"].startswith("python -m reference_experiments inpainting")
         assert float(row["values"]["consistency"]["estimate"]) > 100
     assert {path.name for path in tmp_path.iterdir()} == {"results.json", "table.md", "figure1.png", "figure1.pdf"}
-    assert page.count("\n| ") == 1 + 1 + 4 + 1 + 1 + 1 + 11  # both tables, with their rules
+    assert page.count("\n| ") == 1 + 1 + 4 + 6 + 1 + 1 + 1 + 11  # both tables, with their rules
     assert "[0.388]" in page  # the paper's recall
     assert all(finding["claim"] in page for finding in results["findings"])
     assert "steps 4 (1200000)" in page
