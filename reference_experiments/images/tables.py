@@ -37,6 +37,12 @@ TOLD_APART = ("task", "size", "channels", "stochastic", "robust", "seed", "miles
 """Settings that are not told as differences from the published ones: they are the models, or follow from the rest."""
 
 
+ITALICS = (
+    "In italics: restorers in closed form, which are made consistent but for bicubic enlargement, and real images; the "
+    "copy of the nearest training image jumps from one to another, which no attack by gradients sees."
+)
+
+
 def tables(results: Results) -> str:
     """Markdown."""
     parts = []
@@ -89,7 +95,7 @@ def note(rows: Rows, *, published: bool) -> str:
         f"output at each of {features['n_generated']} validation images; features: {features['extractor']}{weights}; "
         f"k = {features['k']}; std over {protocol['n_samples']} samples; attacks of {protocol['eps_in_db']:.2f} dB "
         f"(eps = {protocol['eps']:.3g}) on {protocol['n_attacked']} images with {protocol['n_seeds']} seeds, scored on "
-        f"as many fresh ones. {protocol['conventions']}{brackets}"
+        f"as many fresh ones. {protocol['conventions']}{brackets} {ITALICS}"
     )
 
 
