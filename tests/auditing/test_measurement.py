@@ -98,6 +98,14 @@ def test_noise_may_be_a_tensor_or_a_function(sigma: Any) -> None:
     assert ratio == pytest.approx(0.25, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("sigma", "error"), [(0.0, ValueError), (-0.1, ValueError), (math.nan, ValueError), ("much", TypeError)]
+)
+def test_wrong_noise(sigma: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="noise must be"):
+        noisy(posterior, sigma)
+
+
 def test_noise_needs_a_projector() -> None:
     with pytest.raises(ValueError, match="projector must be given where noise is"):
         noisy(posterior, projector=None)

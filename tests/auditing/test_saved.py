@@ -32,12 +32,13 @@ def without_checksum(fields: dict[str, Any]) -> str:
 
 def test_a_report_without_a_checksum_is_read_as_0_1_0_wrote_it() -> None:
     again = AuditReport.from_json(without_checksum(content()))
-    assert repr(again) == repr(REPORT), "NaN is not equal to itself"
+    assert repr(vars(again)) == repr(vars(REPORT)), "NaN is not equal to itself"
     assert again.to_json() == REPORT.to_json()
 
 
 def test_another_layout_of_the_text_is_the_same_report() -> None:
-    assert repr(AuditReport.from_json(json.dumps(content(), sort_keys=True))) == repr(REPORT)
+    again = AuditReport.from_json(json.dumps(content(), sort_keys=True))
+    assert repr(vars(again)) == repr(vars(REPORT))
 
 
 def changes(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Any]]:

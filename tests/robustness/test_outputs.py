@@ -427,3 +427,19 @@ def test_gain_is_of_the_delta_that_a_half_precision_y_takes(eps: float, told: bo
     assert ("rounded delta" in [concern.code for concern in found.concerns]) is told
     whole = sensitivity(lambda y: 2 * y, half.float(), eps, generator=torch.Generator().manual_seed(1))
     assert "rounded delta" not in [concern.code for concern in whole.concerns]
+
+
+def test_a_measurement_prints_few_lines_and_no_tensor() -> None:
+    y = torch.rand(3, 6, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(AttackWarning):
+        found = sensitivity(lambda y, z: (4 * y).round() + z, y, 0.1, n_seeds=2, z=torch.rand(6, 6))
+    assert repr(found) == found.summary()
+    assert "tensor" not in repr(found)
+    assert len(repr(found).splitlines()) <= 6
+    assert "nothing searched at: 3" in repr(found)
+    assert "doubts: " in repr(found)
+    assert "zero gradient" in repr(found)
+    assert f"spread by {found.spread.mean().sqrt().item():.3g}" in repr(found)
+    linear = sensitivity(lambda y: 3 * y, y, 0.1)
+    assert "change 0.3 (root mean square), 3 times delta" in repr(linear)
+    assert "on the seeds given" in repr(found)

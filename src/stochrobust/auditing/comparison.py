@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from html import escape
 from typing import Any, Literal
 
 import torch
 
 from stochrobust.auditing.findings import AuditNumber
-from stochrobust.auditing.numbers import NUMBERS, number, percent, quantity
+from stochrobust.auditing.forms import as_csv, html_table, save
+from stochrobust.auditing.numbers import NUMBERS, counted, number, percent, quantity
 from stochrobust.auditing.report import AuditReport
 from stochrobust.auditing.tables import in_one_line, json_ready
 from stochrobust.metrics.intervals import interval_of_mean
@@ -21,6 +24,8 @@ OF_THE_ESTIMATOR = ("estimator",)
 """Entries of the protocol in which two audits may differ: they tell whose numbers these are."""
 LEVEL = 0.95
 """Of the intervals, where the protocol does not say."""
+SHOWN = 4
+"""Differences in a terminal; the rest is counted."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Difference:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What :func:`compare` found.
 
@@ -70,6 +75,45 @@ class Comparison:
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     level: float
+
+    def __repr__(self) -> str:
+        told = [difference for difference in self.differences if difference.outcome != "cannot tell"]
+        shown = [f"  {difference.sentence}" for difference in told[:SHOWN]]
+        more = [f"  and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+        open_ones = counted(len(self.differences) - len(told), "number")
+        return "\n".join([f"Comparison: {self.b} (b) against {self.a} (a); cannot tell {open_ones}", *shown, *more])
+
+    def _repr_html_(self) -> str:
+        return f"<h4>{escape(self.b)} (b) against {escape(self.a)} (a)</h4>{self._table()}"
+
+    def _table(self) -> str:
+        header = ["number", "a", "b", "b - a", f"{percent(self.level)} interval", "b is"]
+        return html_table(header, [_cells(difference) for difference in self.differences])
+
+    def to_dict(self) -> dict[str, float]:
+        """Each difference b - a by the name of its number, for loggers."""
+        return {difference.name: difference.estimate for difference in self.differences}
+
+    def to_csv(self) -> str:
+        """A line for each difference."""
+        header = [field.name for field in fields(Difference)]
+        return as_csv(header, [[getattr(d, name) for name in header] for d in self.differences])
+
+    def to_html(self) -> str:
+        """The table and its sentences as one self-contained page that makes no requests; needs the extra ``report``."""
+        from stochrobust.auditing.page.page import plain_page
+
+        sentences = "".join(f"<li>{escape(difference.sentence)}</li>" for difference in self.differences)
+        region = '<div class="wide" role="region" tabindex="0" aria-label="Differences">'
+        return plain_page(f"{self.b} against {self.a}", f"{region}{self._table()}</div><ul>{sentences}</ul>")
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file: ``.json``, ``.html``, ``.md`` or ``.csv``, in the form that its suffix names.
+
+        Raises:
+            ValueError: if there is no form of that suffix.
+        """
+        save(path, {".json": self.to_json, ".html": self.to_html, ".md": self.to_markdown, ".csv": self.to_csv})
 
     def to_json(self) -> str:
         """All of it; infinities and NaN as strings, since JSON has none."""
@@ -230,11 +274,15 @@ def _title(name: str) -> str:
     return NUMBERS[name].title if name in NUMBERS else name
 
 
-def _row(difference: Difference) -> str:
+def _cells(difference: Difference) -> list[str]:
     name = difference.name
     unit = NUMBERS[name].unit
     kind = "" if difference.paired else ", not paired"
     values = [number(difference.a, unit), number(difference.b, unit), number(difference.estimate)]
     interval = f"{number(difference.low)} to {number(difference.high)}{kind}"
     title = f"{_title(name)} ({unit})" if unit else _title(name)
-    return f"| {title} | {' | '.join(values)} | {interval} | {difference.outcome} |"
+    return [title, *values, interval, difference.outcome]
+
+
+def _row(difference: Difference) -> str:
+    return f"| {' | '.join(_cells(difference))} |"

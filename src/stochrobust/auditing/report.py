@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Self
 
-from stochrobust.auditing import saved, tables
+from stochrobust.auditing import forms, saved, tables
 from stochrobust.auditing.findings import Findings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditReport(Findings):
     """What :func:`stochrobust.audit` found, and the forms it can be read in.
 
@@ -47,3 +48,33 @@ class AuditReport(Findings):
     def to_markdown(self) -> str:
         """Verdicts, tables of the numbers, and the protocol."""
         return tables.to_markdown(self)
+
+    def to_dict(self) -> dict[str, float]:
+        """The numbers alone, by name, for loggers."""
+        return forms.flat(self)
+
+    def to_csv(self) -> str:
+        """A line for each number, with its interval."""
+        return forms.to_csv(self)
+
+    def to_latex(self) -> str:
+        """The row of the paper's Table 1, for booktabs."""
+        return forms.to_latex(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file: ``.json``, ``.html``, ``.md``, ``.csv`` or ``.tex``, in the form that its suffix names.
+
+        Raises:
+            ValueError: if there is no form of that suffix.
+        """
+        forms.save(
+            path,
+            {".json": self.to_json, ".html": self.to_html, ".md": self.to_markdown, ".csv": self.to_csv,
+             ".tex": self.to_latex},
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return forms.in_a_terminal(self)
+
+    def _repr_html_(self) -> str:
+        return forms.in_a_notebook(self)

@@ -132,6 +132,10 @@ def audit(
     if attack is not None:
         check_attack(attack)
     check_ball(ball)
+    if isinstance(noise, int | float):
+        check_real("noise", noise, minimum=0.0, open_minimum=True)
+    elif not (noise is None or callable(noise) or isinstance(noise, Tensor)):
+        raise TypeError(f"noise must be a number, a tensor or a function of D(x), got {describe(noise)}")
     if noise is not None and projector is None:
         raise ValueError("projector must be given where noise is: it says what y would be without the noise")
     rows = None if max_batch is None else check_count("max_batch", max_batch)

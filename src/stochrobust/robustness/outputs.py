@@ -24,7 +24,7 @@ from stochrobust.estimators.same_seed import SameSeed, check_delta
 from stochrobust.estimators.seeds import Randomness, SampleZ
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sensitivity:
     """What a measurement found, per sample, with what is needed to judge it.
 
@@ -66,6 +66,33 @@ class Sensitivity:
     gain: Tensor
     spread: Tensor
     concerns: tuple[Concern, ...] = ()
+
+    def summary(self) -> str:
+        """What was found in a few lines, without the tensors.
+
+        Example:
+            >>> import torch
+            >>> print(sensitivity(lambda y: 3 * y, torch.zeros(2, 2), eps=0.1).summary())
+            Sensitivity of 2 inputs: change 0.3 (root mean square), 3 times delta
+              along one random direction 0.3; the restarts agree to 100%
+        """
+        change, random = self.value.mean().sqrt().item(), self.random_value.mean().sqrt().item()
+        seeds = "" if self.held_out else ", on the seeds given"
+        lines = [
+            f"Sensitivity of {len(self.value)} inputs: change {change:.3g} (root mean square{seeds}), "
+            f"{self.gain.nanmean().item():.3g} times delta",
+            f"  along one random direction {random:.3g}; the restarts agree to {self.agreement.nanmean().item():.0%}",
+        ]
+        if not bool(self.spread.isnan().all()):
+            lines.append(f"  the seeds of one input spread by {self.spread.nanmean().sqrt().item():.3g}")
+        inside, stalled = int((~self.at_boundary).sum()), int(self.stalled.sum())
+        lines += [f"  inside the ball: {inside}; nothing searched at: {stalled}"] * bool(inside or stalled)
+        if self.concerns:
+            lines.append("  doubts: " + "; ".join(concern.code or concern for concern in self.concerns))
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     @property
     def agreement(self) -> Tensor:

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from stochrobust import __version__
 from stochrobust.auditing.findings import AuditNumber, Findings
@@ -63,6 +63,20 @@ def render(report: Findings) -> str:
         heat_scale=png.heat_scale(),
         protocol=list(entries(report.protocol)),
         reduced_to=png.LARGEST_SIDE if _any_reduced(report) else None,
+    )
+
+
+def plain_page(title: str, body: str) -> str:
+    """A page of the same look around a body of HTML, which is taken as it is."""
+    _require_extra()
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    style = files(__package__).joinpath("style.css").read_text("utf-8")
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n"
+        f"<header><h1>{escape(title)}</h1></header>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
