@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = {"img", "link", "meta", "br"}
+VOID = {"img", "link", "meta", "br", "wbr"}
 
 
 @dataclass

@@ -34,7 +34,7 @@ from stochrobust import (
     spread_error,
 )
 from stochrobust.auditing.measure import ATTACKS
-from stochrobust.auditing.quality import QUALITY
+from stochrobust.auditing.quality import QUALITY, SHARES, pixel_features, quality
 from stochrobust.estimators.seeds import draw_seeds
 from tests.auditing.restorers import PROJECTOR, SHAPE, TAU, Counting, Posterior, Scaled, gains, noise, sources
 
@@ -295,6 +295,11 @@ def test_numbers_of_the_quality(model: Counting, settings: AuditSettings, extrac
     )  # fmt: skip
     for name, interval in zip(QUALITY, intervals, strict=True):
         number = found.numbers[name]
+        if name in SHARES and float(interval.estimate) in (0.0, 1.0):  # whose interval is another one
+            assert number.estimate == float(interval.estimate)
+            assert max(number.low - interval.low, 0.0) * number.estimate == 0
+            assert number.high >= min(interval.high, 1.0)
+            continue
         assert (number.estimate, number.low, number.high) == pytest.approx(
             (interval.estimate, interval.low, interval.high), rel=1e-3, abs=1e-6
         )
@@ -321,6 +326,23 @@ def test_an_extractor_of_8_bits_gets_8_bits(model: Counting, report: AuditReport
     found = quick(model, extractor=eight).numbers["frechet"].estimate
     assert found == pytest.approx(report.numbers["frechet"].estimate, rel=1e-2)
     assert found != report.numbers["frechet"].estimate
+
+
+def test_a_share_of_all_has_the_exact_interval_and_not_none() -> None:
+    features = torch.rand(60, 3, generator=torch.Generator().manual_seed(0))
+    settings = AuditSettings(k=5, n_splits=4)
+    found, _ = quality(features, features.clone(), pixel_features(1).protocol, settings)
+    for name in ("precision", "recall", "coverage"):
+        assert (found[name].estimate, found[name].high) == (1.0, 1.0)
+        assert found[name].low <= 0.025 ** (1 / 60)  # Clopper and Pearson, of 60 of 60
+    other, _ = quality(features[:40], features[:40].clone(), pixel_features(1).protocol, settings)
+    assert other["recall"].low <= 0.025 ** (1 / 40)
+    wide, _ = quality(features, features.clone(), pixel_features(1).protocol, AuditSettings(k=5, n_splits=4, level=0.5))
+    assert wide["recall"].low <= 0.25 ** (1 / 60)
+    none, _ = quality(features, features + 9, pixel_features(1).protocol, settings)
+    for name in ("precision", "recall", "coverage"):
+        assert (none[name].low, none[name].estimate) == (0.0, 0.0)
+        assert none[name].high >= 1 - 0.025 ** (1 / 60)
 
 
 @pytest.mark.usefixtures("short_attack")

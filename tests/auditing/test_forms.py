@@ -107,6 +107,9 @@ def test_a_comparison_in_hand() -> None:
     assert [plain(e.text) for e in elements.all("h1")] == ["two against one <b>"]
     assert len(elements.all("tr")) == 1 + len(found.differences)
     assert {difference.sentence for difference in found.differences} == {plain(e.text) for e in elements.all("li")}
+    outcomes = [(row.children[-1].text, row.children[-1].attributes) for row in elements.all("tr")[1:]]
+    assert ("better", {"class": "is-good"}) in outcomes
+    assert ("cannot tell", {}) in outcomes
     assert found.to_dict()["std"] == pytest.approx(1.0333, rel=1e-3)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert [row["outcome"] for row in rows] == [difference.outcome for difference in found.differences]

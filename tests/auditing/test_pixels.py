@@ -44,7 +44,7 @@ def test_the_range_changes_units_and_nothing_else(ends: tuple[float, float]) -> 
     width = ends[1] - ends[0]
     assert {"frechet", "precision", "std", "crps"} | DECIBELS | RATIOS <= set(usual.numbers)
     for name, number in usual.numbers.items():
-        scale = width if name in ("std", "crps") else 1.0
+        scale = width ** {"std": 1, "crps": 1, "conditional_frechet": 2, "conditional_frechet_null": 2}.get(name, 0)
         other = found.numbers[name]
         if name in ("frechet", "precision", "recall", "density", "coverage"):
             assert other.estimate == pytest.approx(number.estimate, rel=1e-2, abs=1e-4), name

@@ -224,6 +224,23 @@ def test_intervals_that_leave_the_verdict_open_are_told() -> None:
     )
 
 
+def test_what_the_intervals_leave_open_is_not_called_good() -> None:
+    for stochastic in (True, False):
+        sure = judge(numbers(**DULL), stochastic=stochastic, takes_seeds=stochastic)
+        assert {"robust and diverse", "robust"} & set(names(sure))
+        wide = numbers(**DULL) | {"amplification": number(1.9, 3), "change_over_error": number(0.4, 0.3)}
+        found = judge(wide, stochastic=stochastic, takes_seeds=stochastic)
+        assert "intervals leave the verdict open" in said("not decided", found)
+        assert not {"robust and diverse", "robust"} & set(names(found))
+        assert not [v for v in found if v.level == "good" and "leave the verdict open" in v.sentence]
+
+
+def test_the_interval_of_a_count_of_none_leaves_nothing_open() -> None:
+    none = AuditNumber(0.0, 0.0, 0.056, n=64)
+    found = judge(numbers(**DULL) | {"steep_share": none}, stochastic=True, takes_seeds=True)
+    assert "robust and diverse" in names(found)
+
+
 def test_dispersion_is_told_only_if_its_interval_agrees() -> None:
     figures = numbers(**DULL)
     for estimate, name in ((0.75, "underdispersed"), (1.3, "overdispersed")):

@@ -88,7 +88,9 @@ class Comparison:
 
     def _table(self) -> str:
         header = ["number", "a", "b", "b - a", f"{percent(self.level)} interval", "b is"]
-        return html_table(header, [_cells(difference) for difference in self.differences])
+        classes = {"better": "is-good", "worse": "is-bad"}
+        rows = [_cells(difference) for difference in self.differences]
+        return html_table(header, [[*row[:-1], (classes.get(row[-1], ""), row[-1])] for row in rows])
 
     def to_dict(self) -> dict[str, float]:
         """Each difference b - a by the name of its number, for loggers."""
@@ -105,7 +107,9 @@ class Comparison:
 
         sentences = "".join(f"<li>{escape(difference.sentence)}</li>" for difference in self.differences)
         region = '<div class="wide" role="region" tabindex="0" aria-label="Differences">'
-        return plain_page(f"{self.b} against {self.a}", f"{region}{self._table()}</div><ul>{sentences}</ul>")
+        return plain_page(
+            f"{self.b} against {self.a}", f"{region}{self._table()}</div><ul class='concerns'>{sentences}</ul>"
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file: ``.json``, ``.html``, ``.md`` or ``.csv``, in the form that its suffix names.

@@ -72,16 +72,17 @@ def in_a_notebook(findings: Findings) -> str:
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table, escaped."""
+    """A table, escaped; a cell may be a pair of a class and a text."""
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     body = "".join(
-        "<tr>"
-        + f'<th scope="row">{escape(str(row[0]))}</th>'
-        + "".join(f"<td>{escape(str(c))}</td>" for c in row[1:])
-        + "</tr>"
-        for row in rows
+        "<tr>" + f'<th scope="row">{escape(str(row[0]))}</th>' + "".join(map(_cell, row[1:])) + "</tr>" for row in rows
     )
     return f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def _cell(cell: Any) -> str:
+    class_, text = cell if isinstance(cell, tuple) else ("", cell)
+    return f'<td class="{class_}">{escape(str(text))}</td>' if class_ else f"<td>{escape(str(text))}</td>"
 
 
 def flat(findings: Findings) -> dict[str, float]:

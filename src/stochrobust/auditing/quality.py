@@ -13,11 +13,12 @@ from stochrobust.estimators.diagnosis import Concern
 from stochrobust.metrics.extractors import FeatureExtractor, ModuleFeatures, extract_features
 from stochrobust.metrics.features import Features
 from stochrobust.metrics.frechet import frechet_distance
-from stochrobust.metrics.intervals import interval_by_halves
+from stochrobust.metrics.intervals import Interval, interval_by_halves
 from stochrobust.metrics.manifolds import prdc
 from stochrobust.metrics.protocol import Protocol
 
 QUALITY = ("frechet", "precision", "recall", "density", "coverage")
+SHARES = ("precision", "recall", "coverage")
 
 
 def pixel_features(channels: int) -> ModuleFeatures:
@@ -64,8 +65,9 @@ def quality(
         statistic, real=Features(real, features), generated=Features(generated, features),
         n_splits=settings.n_splits, level=settings.level, generator=torch.Generator().manual_seed(settings.seed),
     )  # fmt: skip
+    n_of = {"precision": len(generated), "recall": len(real), "coverage": len(real)}
     return {
-        name: AuditNumber(float(found.estimate), found.low, found.high, len(generated))
+        name: AuditNumber(float(found.estimate), *_ends(name, found, n_of.get(name, 0), settings.level), len(generated))
         for name, found in zip(QUALITY, intervals, strict=True)
     }, None
 
@@ -91,3 +93,11 @@ def shortfall(real: Tensor, generated: Tensor, settings: AuditSettings) -> dict[
 
 def _flat(images: Tensor) -> Tensor:
     return images.flatten(1)
+
+
+def _ends(name: str, found: Interval, n: int, level: float) -> tuple[float, float]:
+    """Ends of an interval; of a share that is all or none of n, which all halves agree on, the exact binomial ones."""
+    bound = ((1 - level) / 2) ** (1 / n) if n else 0.0
+    if name in SHARES and float(found.estimate) in (0.0, 1.0):
+        return (min(found.low, bound), 1.0) if found.estimate == 1 else (0.0, max(found.high, 1 - bound))
+    return found.low, found.high

@@ -133,7 +133,7 @@ def audit(
         check_attack(attack)
     check_ball(ball)
     if isinstance(noise, int | float):
-        check_real("noise", noise, minimum=0.0, open_minimum=True)
+        check_scale("noise", noise)
     elif not (noise is None or callable(noise) or isinstance(noise, Tensor)):
         raise TypeError(f"noise must be a number, a tensor or a function of D(x), got {describe(noise)}")
     if noise is not None and projector is None:

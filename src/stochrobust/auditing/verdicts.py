@@ -13,7 +13,7 @@
 | erratic | bad | sensitive, and not excused by its law: without seeds, or in spite of its variety |
 | unnatural | bad | by over ``LARGE_SHORTFALL`` fewer outputs than real images look real |
 | steep | note | sensitive, and excused: the outputs are samples of the posterior as far as can be told |
-| not decided | note | sensitive, and fewer than ``ENOUGH_PAIRS`` pairs to say whether the data ask for it |
+| not decided | note | sensitive, with fewer than ``ENOUGH_PAIRS`` pairs; or not, and the intervals leave that open |
 | inconsistent after rounding | note | ``D(x_hat)`` is y until x_hat is clamped and rounded to 8 bits |
 | data of another D | note | ``D(x)`` itself is not y to ``CONSISTENT_PSNR``, and no noise was given |
 | noise kept | note | noise was given, and ``D(x_hat)`` is y with the noise in it |
@@ -239,9 +239,11 @@ def _dispersion(case: Case) -> Iterator[Verdict]:
 def _robust(case: Case) -> Iterator[Verdict]:
     if case.sensitive is not False or case.weak_attack or case.blurred or case.meaningless or case.unnatural:
         return
-    if case.stochastic and case.diverse:
-        if case.wrong_law:
-            return
+    if case.stochastic and case.diverse and case.wrong_law:
+        return
+    if not case.settled:  # which the figures say
+        yield Verdict("not decided", "note", robustness(case))
+    elif case.stochastic and case.diverse:
         yield Verdict(
             "robust and diverse",
             "good",

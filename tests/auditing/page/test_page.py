@@ -245,6 +245,11 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "nan" not in page.all("body")[0].text
 
 
+def test_titles_break_between_words() -> None:
+    page = render(replace(REPORTS["bare"], title="a_package.restorers:stochastic_robust & <b>"))
+    assert "a_<wbr>package.<wbr>restorers:<wbr>stochastic_<wbr>robust &amp; &lt;b&gt;</h1>" in page
+
+
 def test_words_are_escaped() -> None:
     page = read(PAGES["nasty"])
     assert plain(synthetic.NASTY) in plain(page.all("h1")[0].text)

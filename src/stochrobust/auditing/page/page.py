@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -53,6 +54,7 @@ def render(report: Findings) -> str:
         style=Markup(files(__package__).joinpath("style.css").read_text("utf-8")),
         levels=LEVELS,
         summary=summary(report),
+        breakable=breakable,
         tiles=list(tiles(report.numbers)),
         tables=[Table(group, list(lines(infos, report.numbers))) for group, infos in GROUPS.items()],
         plots=_plots(report),
@@ -76,8 +78,13 @@ def plain_page(title: str, body: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<title>{escape(title)}</title>\n<style>\n{style}\n</style>\n</head>\n<body>\n"
-        f"<header><h1>{escape(title)}</h1></header>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<header><h1>{breakable(title)}</h1></header>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def breakable(text: str) -> Markup:
+    """Words that a line may also break after their dots, underscores and colons."""
+    return Markup(re.sub(r"(?<=\w)([._:/])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
 def _require_extra() -> None:
