@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import hashlib
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -95,3 +96,57 @@ def test_numbers_come_from_where_they_are_asked_from() -> None:
     assert len(seeds) == 6  # noise inside differs by generator, by sample and by held-out seeds
     draw_seed(None, 2, 0)
     assert not torch.equal(torch.get_rng_state(), state)
+
+
+# -- no two keys agree -------------------------------------------------------------------------------------------------
+
+
+def test_keys_that_agree_in_32_bits_give_other_numbers() -> None:
+    # torch's generator of the CPU takes 32 bits of a seed; of 2^17 keys hashed to that, some two agree.
+    seen: dict[int, int] = {}
+    pairs = []
+    for i in range(2**18):
+        low = seen_as(i) & 0xFFFFFFFF
+        if low in seen:
+            pairs.append((seen[low], i))
+        seen[low] = i
+    assert pairs
+    for first, second in pairs:
+        old = [torch.Generator().manual_seed(seen_as(i)) for i in (first, second)]
+        assert torch.equal(*(torch.randn(4, generator=generator) for generator in old))
+        keyed = [SampleKeys([i]).generator(i, 0) for i in (first, second)]
+        assert not torch.equal(*(torch.randn(4, generator=generator) for generator in keyed))
+
+
+def seen_as(i: int) -> int:
+    return int.from_bytes(hashlib.blake2b(repr((0, i, 0)).encode(), digest_size=8).digest(), "little") >> 1
+
+
+def test_keyed_numbers_follow_their_laws() -> None:
+    # The state of the generator is filled by a hash: what comes of it is uniform, and streams are not correlated.
+    streams = torch.stack([torch.rand(2000, generator=SampleKeys([0]).generator(i)) for i in range(50)]).double()
+    assert abs(float(streams.mean()) - 0.5) < 4 / (12 * streams.numel()) ** 0.5
+    assert float((streams.flatten().sort().values - torch.linspace(0, 1, streams.numel())).abs().max()) < 0.007
+    correlations = torch.corrcoef(streams)[*torch.triu_indices(50, 50, 1)]
+    assert float(correlations.abs().max()) < 5 / 2000**0.5
+    assert float(torch.corrcoef(streams[:, :200].T)[*torch.triu_indices(200, 200, 1)].abs().mean()) < 0.15
+    normal = torch.randn(100_000, generator=SampleKeys([0]).generator("normal"))
+    assert abs(float(normal.mean())) < 0.02
+    assert abs(float(normal.std()) - 1) < 0.02
+
+
+@pytest.mark.parametrize("ids", [[0.1, 0.5], torch.tensor([0.1, 0.5]), [0, 1.0], [True, False], ["a", "b"]])
+def test_ids_that_are_no_integers_are_refused(ids: Any) -> None:
+    with pytest.raises(TypeError, match="sample_ids"):
+        SampleKeys(ids)
+
+
+@pytest.mark.parametrize("run_seed", [0.5, "1", True, None])
+def test_a_run_seed_that_is_no_integer_is_refused(run_seed: Any) -> None:
+    with pytest.raises(TypeError, match="run_seed"):
+        SampleKeys([0], run_seed)
+
+
+def test_integers_of_every_kind_are_the_same_ids() -> None:
+    for ids in ([3, 4], (3, 4), range(3, 5), torch.tensor([3, 4]), torch.tensor([3, 4], dtype=torch.int8)):
+        assert SampleKeys(ids).ids(2) == [3, 4]

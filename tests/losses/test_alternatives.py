@@ -395,11 +395,13 @@ def test_chunks_under_autocast(loss: Callable[..., Tensor]) -> None:
 
 
 @each
-def test_the_module_behind_a_closure_is_left_alone_if_it_is_named(loss: Callable[..., Tensor]) -> None:
+def test_the_module_behind_a_closure_is_left_alone_and_another_one_if_it_is_named(loss: Callable[..., Tensor]) -> None:
     model, y, z = SmallNet(), torch.randn(3, 4), torch.randn(6, 4)
-    for module, kept in ((model, True), (None, False)):
+    hidden = {"model": [model]}  # not to be found behind exec'd code
+    exec("def G(y, z): return model[0](y, z)", hidden)
+    for G, module, kept in ((lambda y, z: model(y, z), None, True), (hidden["G"], model, True)):
         before = model.body[1].running_mean.clone()  # type: ignore[operator]
-        loss(lambda y, z: model(y, z), y, 2, z=z, module=module)
+        loss(G, y, 2, z=z, module=module)
         assert torch.equal(before, model.body[1].running_mean) is kept  # type: ignore[arg-type]
 
 

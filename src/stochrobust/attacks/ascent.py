@@ -228,6 +228,11 @@ def expanded_reference(reference: Tensor, clean: Tensor, n_seeds: int) -> Tensor
     return rows
 
 
+def records(attack: Method) -> bool:
+    """Whether an attack's passes are those that a gradient needs: all of one by gradients, none of a search's."""
+    return hasattr(attack, "mover")
+
+
 def finite_outputs(held: SameSeed, delta: Tensor | None, where: str) -> Tensor:
     """All outputs, or an error that says where one is not finite."""
     outputs = held.outputs(delta)

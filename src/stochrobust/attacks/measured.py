@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stochrobust._arguments import check_finite
 from stochrobust._tensors import working
-from stochrobust.attacks.ascent import Found, Method, OutputSearch, maximise
+from stochrobust.attacks.ascent import Found, Method, OutputSearch, maximise, records
 from stochrobust.attacks.balls import L2, Ball, Linf
 from stochrobust.estimators.same_seed import Pairing, SameSeed
 from stochrobust.estimators.seeds import Randomness, SampleKeys, draw_seed
@@ -29,10 +29,11 @@ def ascend(
 ) -> Found:
     """A measurement's search: every value is scored and must be finite.
 
-    ``clean`` holds the rows that the outputs are compared with: those at y, or a reference.
+    ``clean`` holds the rows that the outputs are compared with: those at y in the attack's mode, or a reference.
     """
     if isinstance(attack, OutputSearch):
         return _by_outputs(held, clean, ball, attack, centre, eps, generator, pair)
+    recording = records(attack)
     in_one_restart = attack.steps + 1 + (getattr(attack, "keep", "last") == "best") if hasattr(attack, "mover") else 0
     calls = 0
 
@@ -40,7 +41,7 @@ def ascend(
         nonlocal calls
         step = calls % in_one_restart if in_one_restart else calls
         calls += 1
-        value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient)
+        value, gradient = held.evaluate(delta, clean, pair, with_gradient=with_gradient, recording=recording)
         check_finite(f"G's output at step {step} of the attack", value)
         if gradient is not None:
             check_finite(f"the gradient of G at step {step} of the attack", gradient)
@@ -72,7 +73,7 @@ def _by_outputs(
         def changes(delta: Tensor, group: slice = group, chunks: list[slice] = chunks) -> Tensor:
             everywhere = torch.zeros_like(centre)
             everywhere[group] = delta
-            outputs = torch.cat([held.rows(everywhere, chunk) for chunk in chunks])
+            outputs = torch.cat([held.rows(everywhere, chunk).clone() for chunk in chunks])
             away_from = clean[chunks[0].start : chunks[-1].stop]
             away_from = away_from if pair is None else pair(away_from, outputs)
             change = working(outputs) - working(away_from)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from stochrobust._arguments import describe
 from stochrobust.consistency.projector import Projector, check_projector
+from stochrobust.estimators.calling import called
 from stochrobust.estimators.contract import Estimator, sampler_of
 
 
@@ -47,4 +48,4 @@ class Consistent(nn.Module):
 
     def forward(self, y: Tensor, *inputs: Any) -> Tensor:
         """``project(G(y, *inputs), y)``."""
-        return self.projector.project(self.G(y, *inputs), y)
+        return self.projector.project(called(self.G, [y, *inputs]), y)

@@ -17,7 +17,8 @@ class InpaintingProjector(ProjectorModule):
 
     Args:
         mask: True or 1 where a pixel is observed, else False or 0; any shape that broadcasts to that of x, such as
-            (H, W), (C, H, W) or (B, 1, H, W).
+            (H, W), (C, H, W) or (B, 1, H, W). One mask per image goes with its image where the library measures with
+            several seeds or in chunks.
 
     Raises:
         TypeError: mask is not a tensor.
@@ -36,6 +37,7 @@ class InpaintingProjector(ProjectorModule):
     """
 
     precision = torch.float16  # nothing is rounded
+    per_sample_buffers = ("mask",)
     mask: Tensor
 
     def __init__(self, mask: Tensor) -> None:

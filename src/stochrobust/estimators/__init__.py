@@ -4,6 +4,7 @@ Any callable is one: ``G(y, z)``, ``G(y, z, cond)``, ``G(y)`` or ``G(y, cond)``;
 """
 
 from stochrobust.estimators.black_box import BlackBox
+from stochrobust.estimators.check import check_estimator
 from stochrobust.estimators.contract import module_of, sampler_of
 from stochrobust.estimators.diagnosis import AttackWarning
 from stochrobust.estimators.hidden_noise import HiddenNoise
@@ -17,6 +18,7 @@ __all__ = [
     "HiddenNoise",
     "SameSeed",
     "SampleKeys",
+    "check_estimator",
     "draw_seeds",
     "from_jax",
     "module_of",

@@ -40,7 +40,7 @@ def _unwrapped(G: object) -> Iterator[object]:
         elif isinstance(seen, nn.Module):
             seen = getattr(seen, "_orig_mod", None)  # what torch.compile wraps
         else:
-            seen = None
+            seen = getattr(seen, "__wrapped__", None)  # what functools.wraps left, as autocast's decorator does
 
 
 def sampler_of(G: Estimator) -> SampleZ | None:
@@ -80,8 +80,8 @@ def module_of(G: Estimator) -> nn.Module | None:
         G: any estimator, see :mod:`stochrobust.estimators`.
 
     Returns:
-        The ``nn.Module`` that G is, or that a partial, a bound method or a parallel wrapper holds; None for a plain
-        function (a closure hides its module, and wants ``module=``).
+        The ``nn.Module`` that G is, or that a partial, a bound method, a decorator or a parallel wrapper holds; None
+        for a plain function, also for a closure over a module (which measurements leave as it was all the same).
 
     Raises:
         Nothing: whatever G is, it has a module or not.

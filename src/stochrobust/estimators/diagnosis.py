@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd as _Dropout
 
 from stochrobust._tensors import flat, tree_map, working
+from stochrobust.estimators.left_as_found import unsynchronised
 from stochrobust.estimators.same_seed import SameSeed
 
 NAMED = 3
@@ -44,27 +45,33 @@ class Concern(str):
         return concern
 
 
-def diagnose(held: SameSeed, clean: Tensor) -> list[Concern]:
+def diagnose(
+    held: SameSeed, clean: Tensor, attacked: Tensor | None = None, delta: Tensor | None = None
+) -> list[Concern]:
     """What is wrong with G at held seeds: :func:`irreproducible`, else :func:`coupled_samples`; :func:`ignores_seed`.
 
-    One more call of G, on the rows of its first call, where nothing is wrong; two where something is. The number of
-    calls is the same on all processes, unless G misbehaves on some of them only.
+    One more call of G at y, on the rows of its first call, where nothing is wrong, and one at delta; one or two more
+    where something is. The number of calls is the same on all processes, unless G misbehaves on some of them only.
 
     Args:
         held: G, y and the seeds.
         clean: (B * S, ...) the outputs ``held.outputs()``, finite.
+        attacked: those at ``delta``: samples may be coupled there only.
+        delta: (B, ...) a perturbation.
 
     Returns:
         What was found; empty where all is well.
     """
     # A first sample that stays the same among other samples has also been reproduced.
     coupled = coupled_samples(held, clean)
+    if coupled is None and attacked is not None and delta is not None:
+        coupled = coupled_samples(held, attacked, delta)
     alone = held.chunks[0].stop <= held.n_seeds
     hidden = irreproducible(held, clean) if coupled or alone else None
     return [sentence for sentence in (hidden or coupled, ignores_seed(held, clean)) if sentence]
 
 
-def coupled_samples(held: SameSeed, clean: Tensor) -> Concern | None:
+def coupled_samples(held: SameSeed, clean: Tensor, delta: Tensor | None = None) -> Concern | None:
     """Whether the outputs of the first sample change when the other samples become copies of it, or with place.
 
     Of the copies, the seeds change places too, sample after sample, and all are held against the first one's outputs.
@@ -74,16 +81,25 @@ def coupled_samples(held: SameSeed, clean: Tensor) -> Concern | None:
     sample, or a small ``max_batch``) or where all samples are the same; an irreproducible G looks coupled.
 
     Args:
-        held, clean: as in :func:`diagnose`.
+        held: as in :func:`diagnose`.
+        clean: the outputs at ``delta``.
+        delta: None for y itself.
     """
     chunk, n_seeds = held.chunks[0], held.n_seeds
     if chunk.stop <= n_seeds:
         return None
     with torch.no_grad():
-        among = _among_copies(held).rows(None, chunk)
+        among = _among_copies(held).rows(None if delta is None else _taken(delta, _first(held)), chunk)
     change = _relative(among[:n_seeds], clean[:n_seeds])
     if change <= _tolerance(clean):
-        return _depends_on_place(held, clean, among)
+        return _depends_on_place(held, clean, among) if delta is None else None
+    if delta is not None:
+        return Concern(
+            "G's output for one sample depends on the other samples of the batch where y is attacked, though not at "
+            f"y: it changed by {change:.2g} of its norm when they were replaced. Some code decides for all samples by "
+            "values that are usual at y, such as none below 0: give the ball a box=, or measure one sample at a time",
+            "batch-dependent",
+        )
     return Concern(
         f"G's output for one sample depends on the other samples of the batch: it changed by {change:.2g} of its norm "
         f"when they were replaced. Likely cause: {_couplers(held)}",
@@ -120,14 +136,15 @@ def irreproducible(held: SameSeed, clean: Tensor) -> Concern | None:
         held, clean: as in :func:`diagnose`.
     """
     chunk = held.chunks[0]
-    with torch.no_grad():
-        change = _relative(held.rows(None, chunk), clean[chunk])
+    # In the mode of what it is compared with: some layers have other kernels without gradients.
+    with torch.set_grad_enabled(clean.requires_grad), unsynchronised(held.module):
+        change = _relative(held.rows(None, chunk).detach(), clean[chunk].detach())
     if change <= _tolerance(clean):
         return None
     return Concern(
         f"G is not the same function in two calls: its output changed by {change:.2g} of its norm at the same input "
         "and seed. It keeps state, or draws noise that is not replayed (its own torch.Generator, numpy's, Python's): "
-        "draw from torch's global generator, or take the noise as z",
+        "name its generators by HiddenNoise, draw from torch's global generator, or take the noise as z",
         "irreproducible",
     )
 
@@ -182,11 +199,12 @@ def in_train_mode(module: nn.Module | None) -> Concern | None:
 def _among_copies(held: SameSeed) -> SameSeed:
     """The same estimator and noise, with every sample, its seeds and conditions replaced by those of the first."""
     other = copy.copy(held)
-    first = torch.zeros(len(held.y), dtype=torch.long, device=held.y.device)
+    first = _first(held)
     seeds = _seeds_of_copies(held, len(held.y) * held.n_seeds)
     other.y = _taken(held.y, first)
     other.z = tree_map(lambda leaf: _taken(leaf, seeds), held.z)
     other.cond = tree_map(lambda leaf: _taken(leaf, first), held.cond)
+    other._samples = torch.zeros_like(held._samples)
     return other
 
 
@@ -194,6 +212,11 @@ def _seeds_of_copies(held: SameSeed, n_rows: int) -> Tensor:
     """Which of the first sample's seeds each row has: 0, 1, 2, ... of the first copy, 1, 2, ..., 0 of the next."""
     rows = torch.arange(n_rows, device=held.y.device)
     return (rows + rows // held.n_seeds) % held.n_seeds
+
+
+def _first(held: SameSeed) -> Tensor:
+    """The first sample's index, for every sample."""
+    return torch.zeros(len(held.y), dtype=torch.long, device=held.y.device)
 
 
 def _taken(tensor: Tensor, rows: Tensor) -> Tensor:
@@ -261,14 +284,17 @@ def concerns_about(
     value: Tensor,
     random_value: Tensor,
     stalled: Tensor,
+    attacked: Tensor,
+    delta: Tensor,
     random_change: Tensor | None = None,
 ) -> tuple[Concern, ...]:
     """Why a measured value may say less than it seems to.
 
-    ``random_change`` is the change of the outputs along the random direction, where ``random_value`` is another number.
+    ``attacked`` are the outputs at ``delta``. ``random_change`` is the change of the outputs along the random
+    direction, where ``random_value`` is another number.
     """
     blind = ignores_input(random_value if random_change is None else random_change, eps)
-    found = [*diagnose(held, clean), blind]
+    found = [*diagnose(held, clean, attacked, delta), blind]
     n_stalled = int(stalled.sum())
     if n_stalled and blind is None:
         sentence = (

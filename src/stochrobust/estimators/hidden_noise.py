@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust._arguments import describe
+from stochrobust.estimators.calling import called
 from stochrobust.estimators.contract import Estimator, module_of, sampler_of
+from stochrobust.estimators.modules_behind import module_behind
 
 
 class HiddenNoise(nn.Module):
@@ -76,14 +78,14 @@ class HiddenNoise(nn.Module):
 
     def forward(self, y: Tensor, *inputs: Any) -> Tensor:
         """``G(y, *inputs)``."""
-        output: Tensor = self.G(y, *inputs)
+        output: Tensor = called(self.G, [y, *inputs])
         return output
 
 
 def named_generators(G: Estimator, module: nn.Module | None) -> tuple[torch.Generator, ...]:
     """The generators of every :class:`HiddenNoise` in G or in its module, each once."""
     found: dict[int, torch.Generator] = {}
-    for root in (module, module_of(G)):
+    for root in (module, module_behind(G)):
         for layer in () if root is None else root.modules():
             if isinstance(layer, HiddenNoise):
                 found |= {id(generator): generator for generator in layer.generators}

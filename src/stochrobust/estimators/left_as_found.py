@@ -18,20 +18,20 @@ from torch.utils.hooks import RemovableHandle
 
 from stochrobust._tensors import Tree, tree_map
 from stochrobust.estimators.contract import NormStatistics
+from stochrobust.estimators.kept_state import state_kept
 
 
 @contextmanager
 def undisturbed(module: nn.Module | None, norm_statistics: NormStatistics = "batch") -> Iterator[None]:
     """Within, forward passes leave the module as they found it.
 
-    Normalisation layers in train mode use the batch's statistics and record them in copies that are thrown away:
-    writing into their own buffers, or writing back, would break a pending graph of the caller's, and switching the
-    recording off would break the recomputation of a checkpointed layer. With ``"running"`` they use their running
-    statistics, where they keep any. Spectral norms do not iterate. Distributed wrappers do not broadcast buffers, and
-    what our graph needs of them is in copies that the caller's next forward, which does, cannot overwrite.
+    What it keeps is in copies (:mod:`.kept_state`): normalisation layers in train mode use the batch's statistics and
+    record them there; switching the recording off would break the recomputation of a checkpointed layer. With
+    ``"running"`` they use their running statistics, where they keep any. Spectral norms do not iterate. Distributed
+    wrappers do not broadcast buffers, and what our graph needs of them is in copies that the caller's next forward,
+    which does, cannot overwrite.
     """
     layers = [] if module is None else list(module.modules())
-    distributed = any(isinstance(layer, DistributedDataParallel) for layer in layers)
     changed: list[tuple[dict[str, Any], str, Any]] = []
     guards: list[RemovableHandle] = []
 
@@ -39,24 +39,25 @@ def undisturbed(module: nn.Module | None, norm_statistics: NormStatistics = "bat
         changed.append((owner, name, owner[name]))
         owner[name] = value
 
-    try:
-        for layer in layers:
-            if isinstance(layer, _NormBase) and layer.track_running_stats and (layer.training or distributed):
-                for name, buffer in layer._buffers.items():
-                    change(layer._buffers, name, None if buffer is None else buffer.clone())
-                if norm_statistics == "running" and layer.training and layer.running_mean is not None:
+    with state_kept(module):
+        try:
+            for layer in layers:
+                if norm_statistics == "running" and layer.training and isinstance(layer, torch.jit.ScriptModule):
+                    raise ValueError("norm_statistics='running' does not reach a TorchScript module in train mode")
+                if isinstance(layer, _NormBase):
+                    if norm_statistics == "running" and layer.training and layer.running_mean is not None:
+                        change(layer.__dict__, "training", False)
+                        guards.append(layer.register_forward_pre_hook(_refuse_recomputation))
+                elif layer.training and _iterates(layer):
                     change(layer.__dict__, "training", False)
-                    guards.append(layer.register_forward_pre_hook(_refuse_recomputation))
-            elif layer.training and _iterates(layer):
-                change(layer.__dict__, "training", False)
-            elif isinstance(layer, DistributedDataParallel):
-                change(layer.__dict__, "require_forward_param_sync", False)
-        yield
-    finally:
-        for guard in guards:
-            guard.remove()
-        for owner, name, value in reversed(changed):
-            owner[name] = value
+                elif isinstance(layer, DistributedDataParallel):
+                    change(layer.__dict__, "require_forward_param_sync", False)
+            yield
+        finally:
+            for guard in guards:
+                guard.remove()
+            for owner, name, value in reversed(changed):
+                owner[name] = value
 
 
 def _refuse_recomputation(layer: nn.Module, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -18,8 +19,12 @@ from stochrobust._arguments import (
     describe,
 )
 from stochrobust._tensors import Tree, repeat, squared_change, tree_map, tree_rows, working
-from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics, module_of, sampler_of
+from stochrobust.estimators.calling import called
+from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics, sampler_of
+from stochrobust.estimators.gradients import gradient_of
 from stochrobust.estimators.hidden_noise import held_generators, named_generators, no_draws_from
+from stochrobust.estimators.kept_state import per_sample_buffers, rows_of_their_samples
+from stochrobust.estimators.lazy_layers import has_lazy_layers, initialising
 from stochrobust.estimators.left_as_found import (
     held_noise,
     noise_devices,
@@ -27,6 +32,7 @@ from stochrobust.estimators.left_as_found import (
     undisturbed,
     unsynchronised,
 )
+from stochrobust.estimators.modules_behind import module_behind
 from stochrobust.estimators.seeds import (
     Randomness,
     SampleZ,
@@ -107,7 +113,7 @@ class SameSeed:
         check_callable_or_none("sample_z", sample_z)
         check_module_or_none("module", module)
         check_count("first_seed", first_seed, minimum=0)
-        self.G, self.module = G, module if module is not None else module_of(G)
+        self.G, self.module = G, module if module is not None else module_behind(G)
         check_rows("cond", cond, len(y), "one per sample", y.device)
         self.cond = out_of_inference(cond)
         sample_z = sampler_of(G) if sample_z is None else sample_z
@@ -124,6 +130,9 @@ class SameSeed:
         check_choice("norm_statistics", norm_statistics, NORM_STATISTICS)
         self.norm_statistics: NormStatistics = norm_statistics
         self.chunks = [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+        self._samples = torch.arange(rows) // n_seeds  # which sample each row belongs to
+        self._per_sample = per_sample_buffers(self.module, y)
+        self._initialise()
 
     def draw_other_noise(self) -> None:
         """Hold other noise, of what G draws by itself, than before."""
@@ -131,25 +140,45 @@ class SameSeed:
         self._noise = seed + 1, devices
 
     def rows(self, delta: Tensor | None, chunk: slice) -> Tensor:
-        """The outputs G(y + delta, z) of a chunk of rows."""
-        y = self.y if delta is None else (working(self.y) + delta).to(self.y.dtype)
-        inputs: list[Any] = [self._expanded(y, chunk)]
-        if self.z is not None:
-            inputs.append(tree_rows(self.z, chunk) if len(self.chunks) > 1 else self.z)
-        if self.cond is not None:
-            inputs.append(tree_map(lambda leaf: self._expanded(leaf, chunk), self.cond))
+        """The outputs G(y + delta, z) of a chunk of rows.
+
+        G gets copies, so that one that works in place (``nn.ReLU(inplace=True)``) changes nothing of the caller's.
+        """
+        inputs = self._inputs(self.y if delta is None else (working(self.y) + delta).to(self.y.dtype), chunk)
         # The chunk's own stream: a pass over it sees the same noise however often and in whatever order it is made.
         seed, devices = self._noise
         seed += chunk.start
-        with held_noise(seed, devices), held_generators(seed, self.generators), self._undisturbed():
-            outputs = self.G(*inputs)
+        with (
+            self._undisturbed(), rows_of_their_samples(self._per_sample, self._samples[chunk]),
+            held_noise(seed, devices), held_generators(seed, self.generators),
+        ):  # fmt: skip
+            outputs: Tensor = called(self.G, inputs)
         self._check(outputs, chunk)
         return outputs
 
     def outputs(self, delta: Tensor | None = None) -> Tensor:
-        """All outputs, (B * n_seeds, ...)."""
-        chunks = [self.rows(delta, chunk) for chunk in self.chunks]
+        """All outputs, (B * n_seeds, ...), in memory that a later pass does not write to."""
+        # A G that returns one buffer in every call (a replayed graph) would overwrite what a later pass is compared to.
+        chunks = [self.rows(delta, chunk).clone() for chunk in self.chunks]
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+    def reference(self, *, recording: bool) -> Tensor:
+        """The outputs at y, detached, by the kernels of passes with (or without) gradients.
+
+        Some layers have others without: ``nn.TransformerEncoder`` in eval mode then returns zeros at padded places.
+        What an attack by gradients compares with is made in its own mode.
+        """
+        with torch.set_grad_enabled(recording):
+            nowhere = torch.zeros_like(working(self.y)).requires_grad_(recording)
+            chunks = [self.rows(nowhere, chunk).detach().clone() for chunk in self.chunks]
+        return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+    def _initialise(self) -> None:
+        """Lazy layers get their shapes by a pass, as by the caller's own first one; it records no statistics."""
+        if self.module is not None and has_lazy_layers(self.module):
+            seed, devices = self._noise
+            with torch.no_grad(), held_noise(seed, devices), initialising(self.module):
+                called(self.G, self._inputs(self.y, self.chunks[0]))
 
     def change(self, delta: Tensor, reference: Tensor | None = None) -> Tensor:
         """``E_z ||G(y, z) - G(y + delta, z)||^2`` per sample, (B,), differentiable.
@@ -160,33 +189,46 @@ class SameSeed:
         if reference is not None:
             return self.mean_over_seeds(squared_change(reference, self.outputs(delta)))
         return self.mean_over_seeds(
-            self.recomputed(lambda chunk: squared_change(self.rows(None, chunk), self.rows(delta, chunk)))
+            self.recomputed(lambda chunk: squared_change(self.rows(None, chunk).clone(), self.rows(delta, chunk)))
         )
 
     def evaluate(
-        self, delta: Tensor, clean: Tensor, pair: Pairing | None = None, *, with_gradient: bool
+        self,
+        delta: Tensor,
+        clean: Tensor,
+        pair: Pairing | None = None,
+        *,
+        with_gradient: bool,
+        recording: bool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The change at delta, (B,), and the gradient of its sum with respect to delta; no other gradient is made."""
+        """The change at delta, (B,), and the gradient of its sum with respect to delta; no other gradient is made.
+
+        ``recording`` passes are made by the kernels that a gradient needs, also where none is asked for.
+        """
+        recording = with_gradient if recording is None else recording
         whole = len(self.chunks) == 1
         reference = clean
         if pair is not None and not whole:
             with torch.no_grad():
                 reference = pair(clean, self.outputs(delta))
         changes, gradient = [], torch.zeros_like(delta)
+
+        def change_of(leaf: Tensor, chunk: slice) -> Tensor:
+            attacked = self.rows(leaf, chunk)
+            to = pair(clean, attacked.detach()) if pair is not None and whole else reference
+            return squared_change(to if whole else to[chunk], attacked)
+
         for chunk in self.chunks:
             # The gradient is taken in here too: it may recompute a checkpointed layer.
             with (
-                torch.set_grad_enabled(with_gradient), unsynchronised(self.module), self._undisturbed(),
+                torch.set_grad_enabled(recording), unsynchronised(self.module), self._undisturbed(),
                 no_draws_from(self.generators),
             ):  # fmt: skip
-                leaf = delta.detach().requires_grad_(with_gradient)
-                attacked = self.rows(leaf, chunk)
-                if pair is not None and whole:
-                    reference = pair(clean, attacked.detach())
-                change = squared_change(reference if whole else reference[chunk], attacked)
+                leaf = delta.detach().requires_grad_(recording)
+                change = change_of(leaf, chunk)
                 changes.append(change.detach())
                 if with_gradient:
-                    gradient += _gradient(change, leaf)
+                    gradient += gradient_of(change, leaf, functools.partial(change_of, chunk=chunk), self.module)
         value = self.mean_over_seeds(torch.cat(changes))
         return value, gradient / self.n_seeds if with_gradient else None
 
@@ -208,10 +250,18 @@ class SameSeed:
     def _undisturbed(self) -> AbstractContextManager[None]:
         return undisturbed(self.module, self.norm_statistics)
 
+    def _inputs(self, y: Tensor, chunk: slice) -> list[Any]:
+        inputs: list[Any] = [self._expanded(y, chunk)]
+        if self.z is not None:
+            inputs.append(tree_map(torch.clone, tree_rows(self.z, chunk)))
+        if self.cond is not None:
+            inputs.append(tree_map(lambda leaf: self._expanded(leaf, chunk), self.cond))
+        return inputs
+
     def _expanded(self, tensor: Tensor, chunk: slice) -> Tensor:
-        """The rows of ``repeat(tensor, n_seeds)`` in the chunk, without making the others."""
+        """The rows of ``repeat(tensor, n_seeds)`` in the chunk, without making the others; a copy."""
         if len(self.chunks) == 1:
-            expanded: Tensor = repeat(tensor, self.n_seeds)
+            expanded: Tensor = repeat(tensor, self.n_seeds) if self.n_seeds > 1 else tensor.clone()
         else:
             rows = torch.arange(chunk.start, chunk.stop, device=tensor.device)
             expanded = tensor[rows // self.n_seeds]
@@ -229,19 +279,6 @@ class SameSeed:
         shape = self.__dict__.setdefault("_shape", outputs.shape[1:])
         if outputs.shape[1:] != shape:
             raise ValueError(f"G must return outputs of one shape, first {tuple(shape)}, then {describe(outputs)}")
-
-
-def _gradient(change: Tensor, delta: Tensor) -> Tensor:
-    """The gradient of the summed change; zero where G does not look at its input."""
-    if not change.requires_grad:
-        if bool((change != 0).any()):
-            raise ValueError(
-                "G's output changes with its input but carries no gradient to it (a no_grad inside G, or a G that is "
-                "not torch?): measure it with attack=SubspaceSearch()"
-            )
-        return torch.zeros_like(delta)
-    (gradient,) = torch.autograd.grad(change.sum(), delta, allow_unused=True)
-    return torch.zeros_like(delta) if gradient is None else gradient
 
 
 def check_delta(delta: Tensor, y: Tensor) -> Tensor:

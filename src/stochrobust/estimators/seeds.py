@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stochrobust._arguments import check_count, check_integer, check_tensor, describe
 from stochrobust._tensors import Tree, repeat, tree_stack, tree_tensors
+from stochrobust.estimators.calling import sampled
 
 SampleZ: TypeAlias = Callable[[Tensor, torch.Generator | None], Tree]
 """``sample_z(y, generator) -> z``, called with the batch that z must fit, row by row."""
@@ -40,6 +41,10 @@ def check_generator(generator: object) -> None:
     """A source of random numbers, see :data:`Randomness`."""
     if not (generator is None or isinstance(generator, torch.Generator | SampleKeys)):
         raise TypeError(f"generator must be a torch.Generator, SampleKeys or None, got {describe(generator)}")
+
+
+WORDS = 624  # of the Mersenne twister's state, each kept in 8 bytes of the state that torch shows
+STATE_START = 24  # the byte where they begin: behind the seed, and how many words are left of a round
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,18 @@ class SampleKeys:
 
     def generator(self, *key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
         """A generator seeded by the run seed and ``key``."""
-        digest = hashlib.blake2b(repr((int(self.run_seed), *key)).encode(), digest_size=8).digest()
-        return torch.Generator(device).manual_seed(int.from_bytes(digest, "little") >> 1)
+        label = repr((int(self.run_seed), *key)).encode()
+        generator = torch.Generator(device)
+        if generator.device.type != "cpu":
+            digest = hashlib.blake2b(label, digest_size=8).digest()
+            return generator.manual_seed(int.from_bytes(digest, "little") >> 1)
+        # The generator of the CPU takes 32 bits of a seed, and among some 10^5 keys two would agree. Its state has 624
+        # such words, which the hash fills.
+        state = generator.manual_seed(0).get_state()
+        words = bytearray(hashlib.shake_128(label).digest(4 * WORDS))
+        fresh = torch.frombuffer(words, dtype=torch.int32).to(torch.int64) & 0xFFFFFFFF
+        state[STATE_START : STATE_START + 8 * WORDS] = fresh.view(torch.uint8)
+        return generator.set_state(state)
 
 
 Randomness: TypeAlias = "torch.Generator | SampleKeys | None"
@@ -134,9 +149,11 @@ def draw_seeds(sample_z: SampleZ, y: Tensor, n_seeds: int, generator: Randomness
     if isinstance(generator, SampleKeys):
         keys = [(i, s) for i in range(len(y)) for s in range(first_seed, first_seed + n_seeds)]
         ids = generator.ids(len(y))
-        z = tree_stack([sample_z(y[i : i + 1], generator.generator(ids[i], s, device=y.device)) for i, s in keys])
+        z = tree_stack(
+            [sampled(sample_z, y[i : i + 1], generator.generator(ids[i], s, device=y.device)) for i, s in keys]
+        )
     else:
-        z = sample_z(repeat(y, n_seeds), generator)
+        z = sampled(sample_z, repeat(y, n_seeds), generator)
     check_seeds("what sample_z(y, generator) returns", () if z is None else z)
     check_rows("sample_z(y, generator)", z, len(y) * n_seeds, "samples x n_seeds", y.device)
     return z

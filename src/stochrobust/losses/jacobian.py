@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from stochrobust._arguments import check_count
 from stochrobust._tensors import Tree, flat, repeat, unit, working
@@ -134,8 +135,11 @@ def spectral_penalty(
 
 @contextmanager
 def _differentiating(held: SameSeed) -> Iterator[None]:
-    """Derivatives can be taken, and a layer that is computed again for one leaves the module as it was."""
-    with torch.enable_grad(), undisturbed(held.module):
+    """Derivatives of derivatives can be taken, and a layer that is computed again leaves the module as it was.
+
+    Attention is by the one kernel that has second derivatives on all devices.
+    """
+    with torch.enable_grad(), undisturbed(held.module), sdpa_kernel(SDPBackend.MATH):
         yield
 
 

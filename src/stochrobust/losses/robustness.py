@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from stochrobust._arguments import check_callable_or_none, check_choice, check_count
 from stochrobust._tensors import Tree
-from stochrobust.attacks.ascent import Method, check_attack, check_ball, maximise, prepare
+from stochrobust.attacks.ascent import Method, check_attack, check_ball
 from stochrobust.attacks.balls import L2, Ball, check_radius
 from stochrobust.attacks.by_gradient import TRAINING
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics
-from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
-from stochrobust.estimators.same_seed import SameSeed, check_delta
+from stochrobust.estimators.first_call import check_first_call
+from stochrobust.estimators.left_as_found import autograd_possible
+from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import Randomness, SampleZ
+from stochrobust.losses.eq7 import Evaluated, evaluated, squared_amplification
+from stochrobust.losses.record import LossRecord, record_of
 
-Reduction = Literal["mean", "sum", "relative"]
-REDUCTIONS = ("mean", "sum", "relative")
+Reduction = Literal["mean", "squared_amplification", "sum", "relative"]
+REDUCTIONS = ("mean", "squared_amplification", "sum", "relative")
 
 
 def robustness_loss(
@@ -38,6 +40,7 @@ def robustness_loss(
     generator: Randomness = None,
     max_batch: int | None = None,
     norm_statistics: NormStatistics = "batch",
+    check: bool = True,
 ) -> Tensor:
     r"""Robustness loss of a (stochastic) estimator: add it, weighted, to the loss that trains G.
 
@@ -60,9 +63,12 @@ def robustness_loss(
             Adam steps (:data:`~stochrobust.attacks.by_gradient.PAPER`), for 0.61 of the cost of the loss.
         ball: where delta may be, :class:`~stochrobust.L2` or :class:`~stochrobust.Linf`.
         delta: (B, ...) a perturbation found elsewhere, used instead of an ascent.
-        reduction: ``"mean"`` over samples and output elements (what the paper's weight of 500 goes with), ``"sum"``
-            over elements and mean over samples (the literal Eq. 7), or ``"relative"``, the sum over ``eps^2``
-            (what the toy's weight needs).
+        reduction: ``"squared_amplification"``, the mean over samples of ``(||change||^2 / n_x) / (eps^2 / n_y)``: 1
+            where outputs move as far per element as the input, so that a weight means the same at every radius and
+            size, and where known pixels or a projector put a floor (outputs that contain y move with it: 1);
+            ``"mean"`` over samples and output elements (what the paper's weight of 500 goes with), which is that times
+            ``eps^2 / n_y``; ``"sum"`` over elements and mean over samples (the literal Eq. 7); or ``"relative"``, the
+            sum over ``eps^2`` (what the toy's weight needs).
         module: the module to leave as it was, where G is a closure over it.
         generator: source of seeds and starts; None for torch's global generator.
         max_batch: the most rows one call of G may get; bounds memory, recomputes the final passes in ``backward``,
@@ -72,6 +78,8 @@ def robustness_loss(
         norm_statistics: what BatchNorm and InstanceNorm layers in train mode use in these passes: ``"batch"``, the
             statistics of the batch each pass sees, or ``"running"``, their running statistics as constants, where they
             keep any (samples are then independent; weight and bias still learn). Neither records anything.
+        check: look, at the first call of a module, whether a second pass at held seeds gives the same outputs: one
+            pass more, and one value that is read from the device.
 
     Returns:
         A scalar, differentiable in G's parameters. NaN where G returns NaN.
@@ -79,6 +87,9 @@ def robustness_loss(
     Raises:
         ValueError: for bad shapes, radii, masks or boxes.
         TypeError: for arguments of a wrong kind.
+
+    Warns:
+        AttackWarning: at the first call, if G draws noise that is not replayed.
 
     Example:
         >>> import torch
@@ -96,39 +107,35 @@ def robustness_loss(
             G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator, max_batch=max_batch,
             norm_statistics=norm_statistics,
         )  # fmt: skip
-        radii, centre = prepare(held, eps, ball, attack)
-        if reduction == "relative" and not bool((radii > 0).all() if isinstance(eps, Tensor) else eps > 0):
-            raise ValueError(f"eps must be positive for reduction='relative', got {eps!r}")
-        whole = len(held.chunks) == 1
-        # One clean pass serves the ascent and the loss; in chunks its graph is not kept and made again.
-        with torch.set_grad_enabled(torch.is_grad_enabled() and whole):
-            clean = held.outputs()
-        if delta is None:
-            reference = clean.detach()
-            found = maximise(
-                lambda at, with_gradient: held.evaluate(at, reference, with_gradient=with_gradient),
-                ball, attack, centre, radii, generator=generator, score=False,
-            )  # fmt: skip
-            delta = found.delta
-        else:
-            delta = out_of_inference(check_delta(delta, y)).detach()
-        change = held.change(delta, clean if whole else None)
-        return _reduced(change, reduction, clean[0].numel(), radii)
+        found = evaluated(held, eps, attack, ball, delta, generator)
+        if check:
+            check_first_call(held, found.clean)
+        return reduced(found, reduction, ball, eps, y[0].numel())
 
 
-def _reduced(change: Tensor, reduction: Reduction, n_elements: int, eps: Tensor) -> Tensor:
+def reduced(found: Evaluated, reduction: Reduction, ball: Ball, eps: float | Tensor, n_inputs: int) -> Tensor:
+    """The scalar that a reduction makes of an evaluation."""
+    n_outputs = found.clean[0].numel()
     if reduction == "mean":
-        return change.mean() / n_elements
+        return found.change.mean() / n_outputs
     if reduction == "sum":
-        return change.mean()
-    return (change / eps.square()).mean()
+        return found.change.mean()
+    if not bool((found.radii > 0).all() if isinstance(eps, Tensor) else eps > 0):
+        raise ValueError(f"eps must be positive for reduction={reduction!r}, got {eps!r}")
+    if reduction == "squared_amplification":
+        return squared_amplification(found.change, found.radii, ball, n_outputs, n_inputs).mean()
+    return (found.change / found.radii.square()).mean()
 
 
 class RobustnessLoss(nn.Module):
-    """:func:`robustness_loss` with its settings kept; it holds no state and no parameters.
+    """:func:`robustness_loss` with its settings kept; it holds no parameters and nothing that is saved.
 
     Args:
-        eps, n_seeds, sample_z, attack, ball, reduction, max_batch, norm_statistics: as in :func:`robustness_loss`.
+        eps, n_seeds, sample_z, attack, ball, reduction, max_batch, norm_statistics, check: as in
+            :func:`robustness_loss`.
+
+    Attributes:
+        last: a :class:`LossRecord` of the last call; None before the first.
 
     Raises:
         ValueError: if ``reduction`` or ``norm_statistics`` is none of those there are; all else is checked when called.
@@ -139,9 +146,13 @@ class RobustnessLoss(nn.Module):
         >>> G = torch.nn.Linear(3, 3)
         >>> loss(G, torch.rand(8, 3)).ndim
         0
+        >>> sorted(loss.log())[0]
+        'robustness/amplification'
 
     Source: Eq. 7 of the paper.
     """
+
+    last: LossRecord | None = None
 
     def __init__(
         self,
@@ -154,6 +165,7 @@ class RobustnessLoss(nn.Module):
         reduction: Reduction = "mean",
         max_batch: int | None = None,
         norm_statistics: NormStatistics = "batch",
+        check: bool = True,
     ) -> None:
         super().__init__()
         check_radius(eps)
@@ -164,7 +176,7 @@ class RobustnessLoss(nn.Module):
         if max_batch is not None:
             check_count("max_batch", max_batch)
         self.eps, self.n_seeds, self.sample_z = eps, n_seeds, sample_z
-        self.attack, self.ball, self.max_batch = attack, ball, max_batch
+        self.attack, self.ball, self.max_batch, self.check = attack, ball, max_batch, check
         self.reduction: Reduction = reduction
         self.norm_statistics: NormStatistics = norm_statistics
         check_choice("reduction", reduction, REDUCTIONS)
@@ -182,8 +194,24 @@ class RobustnessLoss(nn.Module):
         generator: Randomness = None,
     ) -> Tensor:
         """The loss of G on y, (B, ...); a scalar."""
-        return robustness_loss(
-            G, y, self.eps, self.n_seeds, z=z, sample_z=self.sample_z, cond=cond, attack=self.attack, ball=self.ball,
-            delta=delta, reduction=self.reduction, module=module, generator=generator, max_batch=self.max_batch,
-            norm_statistics=self.norm_statistics,
-        )  # fmt: skip
+        with autograd_possible():
+            held = SameSeed(
+                G, y, self.n_seeds, z=z, sample_z=self.sample_z, cond=cond, module=module, generator=generator,
+                max_batch=self.max_batch, norm_statistics=self.norm_statistics,
+            )  # fmt: skip
+            found = evaluated(held, self.eps, self.attack, self.ball, delta, generator)
+            if self.check:
+                check_first_call(held, found.clean)
+            self.last = record_of(found, self.ball, y[0].numel())
+            return reduced(found, self.reduction, self.ball, self.eps, y[0].numel())
+
+    def log(self, prefix: str = "robustness/") -> dict[str, Tensor]:
+        """The record of the last call as names to 0-d tensors, which loggers take as they are.
+
+        Args:
+            prefix: of every name.
+
+        Returns:
+            Empty before the first call.
+        """
+        return {} if self.last is None else self.last.log(prefix)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stochrobust._tensors import Tree, per_sample, squared_change, working
-from stochrobust.attacks.ascent import Found, Method, finite_outputs, full_length_point, prepare
+from stochrobust.attacks.ascent import Found, Method, finite_outputs, full_length_point, prepare, records
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.measured import ascend
@@ -122,7 +122,8 @@ def w2_sensitivity(
         radii, centre = prepare(held, eps, ball, attack)
         clean = finite_outputs(held, None, "at y")
         pairings = (functools.partial(_matched, n_seeds), None)
-        runs = [ascend(held, clean, ball, attack, centre, radii, generator, pairing) for pairing in pairings]
+        away_from = held.reference(recording=records(attack))
+        runs = [ascend(held, away_from, ball, attack, centre, radii, generator, pairing) for pairing in pairings]
         delta, in_sample = _larger(held, clean, runs, n_seeds)
         fresh, fresh_clean = held, clean
         floor = torch.full_like(in_sample, torch.nan)
@@ -135,8 +136,8 @@ def w2_sensitivity(
         laws, stalled = _between(*pair), runs[0].stalled & runs[1].stalled
         random = fresh.outputs(full_length_point(ball, centre, radii, generator))
         concerns = concerns_about(
-            held, clean, radii, laws["value"], w2_squared(pair[0], _points(random, n_seeds)), stalled,
-            fresh.mean_over_seeds(squared_change(fresh_clean, random)),
+            fresh, fresh_clean, radii, laws["value"], w2_squared(pair[0], _points(random, n_seeds)), stalled, attacked,
+            delta, fresh.mean_over_seeds(squared_change(fresh_clean, random)),
         )  # fmt: skip
         warn(concerns)
         return W2Sensitivity(

@@ -11,14 +11,14 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import check_finite
-from stochrobust._tensors import Tree, rounded_step, working
-from stochrobust.attacks.ascent import Method, expanded_reference, finite_outputs, full_length_point, prepare
+from stochrobust._tensors import Tree, rounded_step, squared_change, working
+from stochrobust.attacks.ascent import Method, expanded_reference, finite_outputs, full_length_point, prepare, records
 from stochrobust.attacks.balls import L2, Ball
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.measured import ascend
 from stochrobust.estimators.contract import Estimator, NormStatistics
 from stochrobust.estimators.diagnosis import Concern, concerns_about, rounded_away, warn
+from stochrobust.estimators.first_call import check_first_call
 from stochrobust.estimators.left_as_found import autograd_possible, out_of_inference
 from stochrobust.estimators.same_seed import SameSeed, check_delta
 from stochrobust.estimators.seeds import Randomness, SampleZ
@@ -166,16 +166,20 @@ def sensitivity(
         held = SameSeed(G, y, n_seeds, z=z, **options)
         eps, centre = prepare(held, eps, ball, attack, reference)
         clean = finite_outputs(held, None, "at y")
-        away_from = clean if reference is None else expanded_reference(reference, clean, n_seeds)
+        away_from = (
+            held.reference(recording=records(attack))
+            if reference is None
+            else expanded_reference(reference, clean, n_seeds)
+        )
         found = ascend(held, away_from, ball, attack, centre, eps, generator)
         fresh = SameSeed(G, y, n_seeds, first_seed=n_seeds, **options) if held.draws_seeds else held
         fresh_clean = finite_outputs(fresh, None, "at y, with held-out seeds") if held.draws_seeds else clean
-        value = fresh.change(found.delta, fresh_clean)
-        check_finite("G's output at y + delta", value)
+        attacked = finite_outputs(fresh, found.delta, "at y + delta")
+        value = fresh.mean_over_seeds(squared_change(fresh_clean, attacked))
         random = full_length_point(ball, centre, eps, generator)
         random_value = fresh.change(random, fresh_clean)
         norm, length = ball.norm(found.delta), L2().norm(rounded_step(held.y, found.delta))
-        concerns = concerns_about(held, clean, eps, value, random_value, found.stalled)
+        concerns = concerns_about(fresh, fresh_clean, eps, value, random_value, found.stalled, attacked, found.delta)
         concerns += rounded_away(L2().norm(found.delta), length, held.y.dtype)
         warn(concerns)
         return Sensitivity(
@@ -234,13 +238,14 @@ def same_seed_change(
     generator: Randomness = None,
     max_batch: int | None = None,
     norm_statistics: NormStatistics = "batch",
+    check: bool = True,
 ) -> Tensor:
     """``E_Z ||G(y, Z) - G(y + delta, Z)||_2^2`` at a given perturbation: what Eq. 6 maximises.
 
     Args:
         delta: (B, ...) perturbation of y; gradients flow to it.
         G, y, n_seeds, z, sample_z, cond, module, generator, max_batch: as in :func:`sensitivity`.
-        norm_statistics: as in :func:`~stochrobust.robustness_loss`.
+        norm_statistics, check: as in :func:`~stochrobust.robustness_loss`.
 
     Returns:
         (B,), a sum over output elements, differentiable in G's parameters, y and delta.
@@ -261,7 +266,10 @@ def same_seed_change(
             norm_statistics=norm_statistics,
         )  # fmt: skip
         delta = out_of_inference(check_delta(delta, y))
-        return held.change(delta, held.outputs() if len(held.chunks) == 1 else None)
+        clean = held.outputs() if len(held.chunks) == 1 else None
+        if check:
+            check_first_call(held, clean)
+        return held.change(delta, clean)
 
 
 def _spread(clean: Tensor, n_seeds: int) -> Tensor:
