@@ -50,6 +50,8 @@ def check_estimator(
         ()
         >>> [concern.code for concern in check_estimator(lambda y: y - y.mean(0), torch.rand(4, 2), n_seeds=1)]
         ['batch-dependent']
+
+    Source: what Eq. 6 asks of G, one function of y and Z for each sample.
     """
     with torch.no_grad(), autograd_possible():
         held = SameSeed(G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator)

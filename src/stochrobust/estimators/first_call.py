@@ -30,7 +30,9 @@ def check_first_call(held: SameSeed, clean: Tensor | None = None) -> None:
         return
     for key in keys:
         _checked[key] = True
-    with torch.set_grad_enabled(torch.is_grad_enabled() and clean is not None):
+    # What a checkpoint around the caller's step counts is not to depend on whether this is the first call.
+    own = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    with own, torch.set_grad_enabled(torch.is_grad_enabled() and clean is not None):
         sentence = irreproducible(held, held.outputs() if clean is None else clean)
     if sentence is not None:
         warn((sentence,))

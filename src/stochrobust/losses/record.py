@@ -18,14 +18,14 @@ class LossRecord:
     Nothing is read from the device before you read it.
 
     Attributes:
-        amplification: root of the mean squared amplification that the call's own attack found: 1 where outputs move as
-            far per element as the input.
-        random_share: the change at the attack's random start, over that at the delta found: near 1, the attack found
-            nothing; NaN where delta was given.
-        at_boundary: share of samples whose delta lies on the sphere, to 0.1 %.
-        stalled: share of samples where every gradient was exactly zero: nothing was searched.
-        weight: what the loss was multiplied by; 1 for :class:`RobustnessLoss`.
-        passes: calls of G for all rows: clean, of the attack, attacked.
+        amplification: scalar, root of the mean squared amplification that the call's own attack found: 1 where outputs
+            move as far per element as the input.
+        random_share: scalar, the change at the attack's random start over that at the delta found: near 1, the attack
+            found nothing; NaN where delta was given.
+        at_boundary: scalar, share of samples whose delta lies on the sphere, to 0.1 %.
+        stalled: scalar, share of samples where every gradient was exactly zero: nothing was searched.
+        weight: scalar, what the loss was multiplied by; 1 for :class:`RobustnessLoss`.
+        passes: number of calls of G for all rows: clean, of the attack, attacked.
 
     Example:
         >>> import torch
