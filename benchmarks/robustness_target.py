@@ -22,7 +22,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from reference_experiments.arms import Arm
-from reference_experiments.digits.data import N_PIXELS, load_digits, observed
+from reference_experiments.digits.data import load_digits, observed
 from reference_experiments.digits.training import DigitTraining, restore, train
 from reference_experiments.runs import Record, write_atomically, write_json
 from stochrobust import AttackWarning, RobustnessTarget, per_pixel_std, precision_recall, sensitivity
@@ -49,7 +49,7 @@ def run(arm: Arm, target: float, start: float, seed: int, steps: int) -> dict[st
     quality = precision_recall(real=digits.validation, generated=outputs, k=3)
     return {
         "arm": arm.name, "target": target, "start": start, "seed": seed,
-        "amplification": float((found.value.mean() / config.eps**2 * N_PIXELS / N_PIXELS).sqrt()),
+        "amplification": float((found.value.mean() / config.eps**2).sqrt()),
         "weight": float(robustness.log_weight.exp()), "ratio": math.exp(float(robustness.log_ratio) / 2),
         "std": std, "precision": quality.precision, "recall": quality.recall, "seconds": round(seconds, 1),
     }  # fmt: skip

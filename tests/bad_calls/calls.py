@@ -119,6 +119,7 @@ ESTIMATING = [
         {"delta": without(d.TENSOR, *MEASURES_NAN), "norm_statistics": d.CHOICE},
         loss=True,
     ),
+    estimating(sr.check_estimator, {"n_seeds": 2}, {}, loss=False),
     estimating(
         sr.attack_evidence,
         {"eps": 0.1, "attack": QUICK, "trials": 2, **MEASURING},
@@ -453,6 +454,21 @@ MAKING = [
         },
     ),
     base(
+        sr.RobustnessTarget,
+        {"eps": 0.1, "amplification": 1.5},
+        {
+            "eps": d.EPS,
+            "n_seeds": d.COUNT,
+            "attack": d.ATTACK,
+            "strong": d.ATTACK,
+            "ball": d.BALL,
+            "max_batch": d.COUNT_OR_NONE,
+            "check_every": d.AT_LEAST_0,
+            "norm_statistics": d.CHOICE,
+            "sample_z": without(d.SAMPLER, *d.RETURNS),
+        },
+    ),
+    base(
         sr.SampleKeys,
         {"sample_ids": [1, 2]},
         {
@@ -593,6 +609,7 @@ RESULTS = {
     "KernelDistance",
     "LinearReference",
     "LinearisedSensitivity",
+    "LossRecord",
     "PRDC",
     "PSNRSummary",
     "PosteriorComponents",

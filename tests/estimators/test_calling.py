@@ -91,7 +91,7 @@ def test_other_signatures_and_errors_of_g(call: Any) -> None:
 def test_a_sampler_of_another_signature(call: Any, generator: Any) -> None:
     with pytest.raises(TypeError, match=r"sample_z must be callable as sample_z\(y, generator\), got one .* \(y\)"):
         call(lambda y, z: y + z, sample_z=lambda y: torch.randn_like(y), generator=generator)
-    with pytest.raises(TypeError, match=r"sample_z must be callable as sample_z\(y, generator\), got a torch"):
+    with pytest.raises(TypeError, match="sample_z must be callable or None, got a torch"):
         call(lambda y, z: y + z, sample_z=torch.randn(8, 3), generator=generator)
 
 

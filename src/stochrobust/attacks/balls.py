@@ -46,6 +46,8 @@ def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
         valid = bool((torch.isfinite(radii) & (radii >= 0)).all())
     else:
         valid, radii = True, torch.full((len(y),), float(eps), dtype=y.dtype, device=y.device)
+        _check_squares(torch.tensor([float(eps)], dtype=y.dtype, device="cpu"))  # read on the host, not from the device
+        return radii
     if not valid:
         raise ValueError(f"eps must be finite and not negative, got {eps!r}")
     _check_squares(radii)

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stochrobust._arguments import describe
-
 NO_SEEDS = "G takes z, but no seeds are given: pass z=, sample_z=, or give G a method sample_z(y, generator)"
 
 
@@ -43,10 +41,8 @@ def sampled(sample_z: Callable[..., Any], y: Tensor, generator: torch.Generator 
     """``sample_z(y, generator)``.
 
     Raises:
-        TypeError: it is not callable, or takes other arguments; or it raised one itself, which passes through.
+        TypeError: it takes other arguments; or it raised one itself, which passes through.
     """
-    if not callable(sample_z):
-        raise TypeError(f"sample_z must be callable as sample_z(y, generator), got {describe(sample_z)}")
     try:
         return sample_z(y, generator)
     except TypeError as error:
