@@ -46,7 +46,9 @@ def check_eps(eps: float | Tensor, y: Tensor) -> Tensor:
         valid = bool((torch.isfinite(radii) & (radii >= 0)).all())
     else:
         valid, radii = True, torch.full((len(y),), float(eps), dtype=y.dtype, device=y.device)
-        _check_squares(torch.tensor([float(eps)], dtype=y.dtype, device="cpu"))  # read on the host, not from the device
+        least, most = _squarable(y.dtype)
+        if eps != 0 and not least <= eps <= most:  # as below, without reading from the device
+            raise ValueError(f"eps must be 0 or between {least:.1e} and {most:.1e} in {y.dtype}, got {float(eps):g}")
         return radii
     if not valid:
         raise ValueError(f"eps must be finite and not negative, got {eps!r}")
@@ -64,10 +66,15 @@ def _bound(bound: Bound) -> Bound:
     return bound
 
 
+def _squarable(dtype: torch.dtype) -> tuple[float, float]:
+    """The least and the largest number whose square is neither 0 nor infinite."""
+    limits = torch.finfo(dtype)
+    return math.sqrt(limits.tiny), math.sqrt(limits.max)
+
+
 def _check_squares(radii: Tensor) -> None:
     """Radii whose squares the dtype can tell from 0 and from infinity."""
-    limits = torch.finfo(radii.dtype)
-    least, most = math.sqrt(limits.tiny), math.sqrt(limits.max)
+    least, most = _squarable(radii.dtype)
     if bool(((radii != 0) & ((radii < least) | (radii > most))).any()):
         raise ValueError(
             f"eps must be 0 or between {least:.1e} and {most:.1e} in {radii.dtype}, got {float(radii.max()):g}"
