@@ -256,7 +256,9 @@ def test_wrong_delta(delta: Any, error: type[Exception], message: str) -> None:
 
 
 def test_reduction_is_one_of_three_and_relative_needs_a_radius() -> None:
-    with pytest.raises(ValueError, match="reduction must be one of 'mean', 'squared_amplification', 'sum', 'relative', got 'none'"):
+    with pytest.raises(
+        ValueError, match="reduction must be one of 'mean', 'squared_amplification', 'sum', 'relative', got 'none'"
+    ):
         robustness_loss(identity, Y, 0.1, reduction="none")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="reduction must be one of"):
         RobustnessLoss(0.1, reduction="none")  # type: ignore[arg-type]
