@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,6 +90,20 @@ def test_spreads_share_one_scale() -> None:
     assert together > alone
     assert weak.std is not None
     assert plates[0].rows[0][-1].uri == png.heat(weak.std[0].abs(), together)
+
+
+def test_a_spread_that_is_small_beside_the_error_does_not_glow() -> None:
+    found = synthetic.example(2)
+    assert found.std is not None
+    assert found.mean is not None
+    off = replace(found, mean=found.x + 0.5, std=0.01 * found.std)
+    (plate,), top = gallery.sample_plates([off])
+    assert top == pytest.approx(0.5)
+    assert off.std is not None
+    assert plate.rows[0][-1].uri == png.heat(off.std.square().mean(0).sqrt(), 0.5)
+    shaken = replace(synthetic.example(3, attacked=True), mean=None)
+    _, reach = gallery.worst_plates([replace(shaken, x=shaken.samples[0] + 3.0)])
+    assert reach == pytest.approx(3.0)
 
 
 def test_an_attacked_example_shows_what_the_perturbation_does() -> None:

@@ -52,15 +52,26 @@ class Plate:
 
 
 def sample_plates(examples: Sequence[Example]) -> tuple[list[Plate], float]:
-    """Source, input, outputs, their mean and spread of each example; and the top of the scale of the spreads."""
-    top = max((float(_size(e.std).max()) for e in examples if e.std is not None), default=0.0)
+    """Source, input, outputs, their mean and spread of each example; and the top of the scale of the spreads.
+
+    The scale reaches to the largest error, so that a spread that is small beside it looks small.
+    """
+    spreads = [float(_size(e.std).max()) for e in examples if e.std is not None]
+    top = max([*spreads, *map(_error, examples)]) if spreads else 0.0
     return [_sample_plate(example, top) for example in examples], top
 
 
 def worst_plates(examples: Sequence[Example]) -> tuple[list[Plate], float]:
-    """Input, perturbation and what it does to outputs; and the top of the scale of the differences."""
-    top = max((float(_size(a - c).max()) for e in examples for _, a, c in _seeds(e)), default=0.0)
+    """Input, perturbation and what it does to outputs; and the top of the scale, to the largest error, as above."""
+    changes = [float(_size(a - c).max()) for e in examples for _, a, c in _seeds(e)]
+    top = max([*changes, *map(_error, examples)]) if changes else 0.0
     return [_worst_plate(e, e.y_attacked - e.y, top) for e in examples if e.y_attacked is not None], top
+
+
+def _error(example: Example) -> float:
+    """The largest error of the mean output."""
+    mean = example.samples[0] if example.mean is None else example.mean
+    return float(_size(mean - example.x).max())
 
 
 def _sample_plate(example: Example, top: float) -> Plate:
