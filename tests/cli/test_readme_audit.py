@@ -21,7 +21,7 @@ COMMAND = (
     "--data reference_experiments.digits.data:validation_images --task inpainting:top=0.75 --eps-psnr 30 "
     "--out report.html"
 )
-FEWER = ["--images", "40", "--attacked", "4", "--seeds", "8"]
+FEWER = ["--images", "200", "--attacked", "4", "--seeds", "8"]
 
 
 def audited(command: str, folder: Path, *more: str) -> str:
