@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
+from stochrobust._arguments import check_finite
 from stochrobust._tensors import Tree, working
 from stochrobust.estimators.contract import Estimator
 from stochrobust.estimators.diagnosis import Concern, coupled_samples, ignores_seed, irreproducible
@@ -55,6 +56,7 @@ def check_estimator(
     """
     with torch.no_grad(), autograd_possible():
         held = SameSeed(G, y, n_seeds, z=z, sample_z=sample_z, cond=cond, module=module, generator=generator)
+        check_finite("y", held.y)
         clean = held.outputs()
         if not bool(torch.isfinite(clean).all()):
             return (Concern("G returns NaN or infinity at y", "not finite"),)
