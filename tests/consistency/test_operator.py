@@ -119,10 +119,25 @@ def test_the_tolerance_is_kept_and_a_warning_says_where_it_is_not() -> None:
 
 def test_what_is_consistent_already_stays_without_a_warning() -> None:
     A = matrix(4, 6)
-    ours = OperatorProjector(lambda x: x @ A.T.float(), like=LIKE, rtol=1e-5, dtype=torch.float32)
+    calls: list[int] = []
+
+    def counted(x: Tensor) -> Tensor:
+        calls.append(1)
+        return x @ A.T.float()
+
+    ours = OperatorProjector(counted, lambda y: y @ A.float(), like=LIKE, rtol=1e-5, dtype=torch.float32)
     x, y = torch.randn(3, 6), torch.randn(3, 4)
     once = ours.project(x, y)  # y - A once is rounding
+    calls.clear()
     torch.testing.assert_close(ours.project(once, y), once, rtol=0, atol=1e-5)
+    assert len(calls) == 1  # the residual, and no step of an iteration
+    whole = torch.ones(1, 4, dtype=torch.float64)
+    left = torch.tensor([[1e-9, -1e-9, 1e-9, 1e-9]], dtype=torch.float64)
+    maps = (lambda x: x @ A.T), (lambda y: y @ A)
+    assert not least_squares(*maps, left, 1e-5, 100, of=whole)[0].any()
+    assert least_squares(*maps, left, 1e-5, 100)[0].any()
+    # A residual that matters is solved to a share of y, in fewer steps than to a share of itself.
+    torch.testing.assert_close(least_squares(*maps, whole, 1e-12, 100, of=left)[0], LinearProjector(A).pinv(whole))
 
 
 def test_masked_fourier_samples_are_a_complex_y() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import os
 import pickle
 import re
 from pathlib import Path
@@ -40,6 +41,10 @@ def noisy(image: Array, rng: np.random.Generator) -> Array:
 
 def legacy(image: Array, *, random_state: int) -> Array:
     return 2 * image + np.random.RandomState(random_state).normal(size=image.shape)
+
+
+def process(image: Array) -> Array:
+    return np.full_like(image, os.getpid())
 
 
 def doubled(image: Array) -> Array:
@@ -161,6 +166,9 @@ def test_workers_give_the_same_numbers() -> None:
     z = torch.arange(3)
     torch.testing.assert_close(there(Y, z), BlackBox(noisy, seed="rng")(Y, z), rtol=0, atol=0)
     torch.testing.assert_close(BlackBox(doubled, workers=1, batched=False)(Y), 2 * Y)
+    elsewhere = BlackBox(process, workers=1, batched=False, dtype="float64")(Y.double()).unique()
+    assert len(elsewhere) == 1
+    assert elsewhere.item() != os.getpid()
     assert there._running() is there._running()
     for twin in (copy.deepcopy(there), pickle.loads(pickle.dumps(there))):
         assert twin._pool is None
