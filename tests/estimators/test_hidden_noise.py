@@ -129,8 +129,10 @@ def test_every_pass_sees_the_same_noise_until_fresh_seeds_score(name: str, max_b
 
 def test_what_is_not_named_is_not_replayed() -> None:
     model = Sampler(normal_of(seeded()))
-    assert (same_seed_change(model, Y, ZERO) > 0).all()
-    assert (same_seed_change(HiddenNoise(model, seeded()), Y, ZERO) > 0).all()
+    with pytest.warns(AttackWarning, match="HiddenNoise"):
+        assert (same_seed_change(model, Y, ZERO) > 0).all()
+    with pytest.warns(AttackWarning, match="HiddenNoise"):
+        assert (same_seed_change(HiddenNoise(model, seeded()), Y, ZERO) > 0).all()
 
 
 def test_it_is_found_in_the_module_of_a_closure_and_below_a_partial() -> None:
@@ -166,7 +168,7 @@ def test_no_two_sources_give_the_same_numbers() -> None:
         draws.append([torch.randn(4), torch.randn(4, generator=first), torch.randn(4, generator=second)])
         return y
 
-    same_seed_change(HiddenNoise(G, first, second), Y, ZERO)
+    same_seed_change(HiddenNoise(G, first, second), Y, ZERO, check=False)
     assert distinct(draws[0]) == 3
     assert all(torch.equal(a, b) for a, b in zip(*draws, strict=True))
 

@@ -38,8 +38,8 @@ def jacobian_penalty(
 
     Args:
         G: the estimator, ``G(y, z)`` or ``G(y)``, see :mod:`stochrobust.estimators`; left as it was, as by
-            ``robustness_loss``. It is differentiated twice, which compiled modules and some fused kernels cannot do, and
-            a ``torch.autograd.Function`` of your own only if its backward is differentiable: one that keeps an
+            ``robustness_loss``. It is differentiated twice, which compiled modules and some fused kernels cannot do,
+            and a ``torch.autograd.Function`` of your own only if its backward is differentiable: one that keeps an
             intermediate value on ``ctx`` gives the right penalty and, silently, a wrong gradient (check yours by
             ``torch.autograd.gradgradcheck``).
         y: (B, ...) degraded inputs, floating point.
