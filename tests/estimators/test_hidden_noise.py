@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from reference_experiments.diffusion.memory import PeakMemory
 from stochrobust import (
     PGD,
+    AttackWarning,
     Consistent,
     HiddenNoise,
     InpaintingProjector,
