@@ -155,6 +155,7 @@ def test_seeds_are_drawn_from_the_generator() -> None:
     assert not hasattr(BlackBox(doubled), "sample_z")
 
 
+@pytest.mark.filterwarnings("ignore:the attack found less")  # which is noise too
 def test_noise_from_elsewhere_is_told() -> None:
     careless = BlackBox(lambda image: image + np.random.normal(size=image.shape))  # noqa: NPY002 (what people do)
     with pytest.warns(AttackWarning, match="not the same function in two calls"):
