@@ -64,7 +64,9 @@ def test_a_score_is_a_float() -> None:
 
 
 @pytest.mark.parametrize(
-    "duplicate", [copy.copy, copy.deepcopy, lambda score: pickle.loads(pickle.dumps(score))], ids=str
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda score: pickle.loads(pickle.dumps(score))],
+    ids=["copy", "deep", "pickle"],
 )
 def test_copies_keep_the_protocol(duplicate: Callable[[Score], Score]) -> None:
     twin = duplicate(Score(0.5, BASE))
