@@ -29,6 +29,7 @@ class LossRecord:
 
     Example:
         >>> import torch
+        >>> from stochrobust import RobustnessLoss
         >>> loss = RobustnessLoss(eps=0.1)
         >>> _ = loss(lambda y: 3 * y, torch.zeros(1, 2))
         >>> round(loss.last.amplification.item(), 4), int(loss.last.passes)

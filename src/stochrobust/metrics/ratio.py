@@ -39,7 +39,7 @@ def interval_of_ratio(numerators: Tensor, denominators: Tensor, *, level: float 
         1.89 in [1.57, 2.48]
         >>> found = interval_of_ratio(torch.tensor([2.0, 4.0, 6.0, 5.0]), torch.tensor([1.0, -2.0, 3.0, -1.0]))
         >>> print(f"{found.estimate:.2f} in [{found.low:.2f}, {found.high:.2f}]")
-        17.00 in [0.98, inf]
+        17.00 in [1.04, inf]
 
     Source: E. Fieller, Some problems in interval estimation, Journal of the Royal Statistical Society B 1954.
     """
