@@ -211,14 +211,15 @@ class SameSeed:
         if pair is not None and not whole:
             with torch.no_grad():
                 reference = pair(clean, self.outputs(delta))
-        changes, gradient = [], torch.zeros_like(delta)
+        gradient = torch.zeros_like(delta)
 
         def change_of(leaf: Tensor, chunk: slice) -> Tensor:
             attacked = self.rows(leaf, chunk)
             to = pair(clean, attacked.detach()) if pair is not None and whole else reference
             return squared_change(to if whole else to[chunk], attacked)
 
-        for chunk in self.chunks:
+        def of_chunk(chunk: slice) -> Tensor:
+            """The change of a chunk; what its graph holds is let go of here, before the next one's is made."""
             # The gradient is taken in here too: it may recompute a checkpointed layer.
             with (
                 torch.set_grad_enabled(recording), unsynchronised(self.module), self._undisturbed(),
@@ -226,9 +227,11 @@ class SameSeed:
             ):  # fmt: skip
                 leaf = delta.detach().requires_grad_(recording)
                 change = change_of(leaf, chunk)
-                changes.append(change.detach())
                 if with_gradient:
-                    gradient += gradient_of(change, leaf, functools.partial(change_of, chunk=chunk), self.module)
+                    gradient.add_(gradient_of(change, leaf, functools.partial(change_of, chunk=chunk), self.module))
+            return change.detach()
+
+        changes = [of_chunk(chunk) for chunk in self.chunks]
         value = self.mean_over_seeds(torch.cat(changes))
         return value, gradient / self.n_seeds if with_gradient else None
 
