@@ -6,13 +6,13 @@
 #
 # Input: 3 bands of 17 x 17 and of 16 x 16 pixels, default mask from a seeded generator; then a mask of ones and one lit pixel.
 # Seen:  17 x 17: both products equal, the pixel (5, 6) stays. 16 x 16: 1.72 and 3.68 ("ss"), 10.25 and -5.20 ("sd"); (5, 6) -> (3, 4).
-# Ends with 0 while that is so, with 1 once it is not. (Installs torch with torchvision: some 5 GB.)
+# Installs torch with torchvision: some 5 GB.
+# Ends with 0 while that is so, with 1 once it is not.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    "torch==2.14.1" "torchvision==0.29.1" "deepinv==0.5.0" "numpy==2.4.6"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "torch==2.14.1" "torchvision==0.29.1" "deepinv==0.5.0" "numpy==2.4.6"
 cd "$work"
 venv/bin/python -W ignore - <<'PYTHON'
 import sys

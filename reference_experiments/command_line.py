@@ -74,8 +74,8 @@ def _parser(studies: Sequence[Study]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="study", required=True, metavar="STUDY")
     for study in studies:
         add_study(commands, study)
-    toy = next(study for study in studies if study.name == "toy")
-    add_merge(commands.add_parser("merge-toy", help="runs of the toy study at several training seeds as one"), toy)
+    for toy in (study for study in studies if study.name == "toy"):
+        add_merge(commands.add_parser("merge-toy", help="runs of the toy study at several training seeds as one"), toy)
     prepare.add_arguments(commands.add_parser("prepare", help="make a data set ready for training"))
     command.add_train(commands.add_parser("train", help="models of an image study; `accelerate launch` spreads it"))
     command.add_evaluate(commands.add_parser("evaluate", help="Table 1's row of a training's model or of any other"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -116,3 +119,12 @@ def test_a_model_is_tried_with_its_seeds_and_torchs_generator_stays() -> None:
     check_runs("m", Model(), Y)
     check_runs("m", lambda y: y, Y)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_module_of_the_callers_folder_is_found_by_the_executable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_this_folder.py").write_text("def made():\n    return abs\n")
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place not in ("", str(Path.cwd()))])
+    monkeypatch.chdir(tmp_path)
+    assert made("of_this_folder:made") is abs

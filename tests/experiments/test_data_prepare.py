@@ -173,13 +173,19 @@ def test_recipe_checks_its_sides() -> None:
         Recipe(crop=-1)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA"])
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "LA"])
 def test_other_colours_become_rgb_and_grey_has_three_equal_channels(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    path = tmp_path / "x.png"
     Image.fromarray(some_pixels(8, 8, 0)).convert("L").convert("RGB").convert(mode).save(path)
     found = decoded(path.read_bytes(), Recipe())
     assert found.shape == (3, 8, 8)
     assert np.abs(found.astype(int) - found[:1]).max() <= 2
+
+
+def test_cmyk_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(some_pixels(8, 8, 0)).convert("CMYK").save(tmp_path / "x.jpg")
+    with pytest.raises(ValueError, match="CMYK, which has no one meaning in RGB"):
+        list(pictures(tmp_path, ["x.jpg"], Recipe()))
 
 
 def test_more_than_8_bits_are_refused(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_training_images_are_cut_and_mirrored_at_random_places_that_the_step_dec
     assert torch.equal(pairs[0].x, pairs[2].x)
     assert not torch.equal(pairs[0].x, pairs[1].x)
     corners, mirrored = set(), set()
-    for step in range(12):
+    for step in range(24):
         for square in (255 * training_pair(sets, settings, step, "cpu").x[:, 0]).round():
             rising = bool(square[0, 1] > square[0, 0])
             mirrored.add(rising)

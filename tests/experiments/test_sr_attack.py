@@ -218,7 +218,7 @@ def test_the_attack_is_the_librarys() -> None:
 
 
 CHANGED: list[dict[str, Any]] = [
-    {"steps": 3}, {"n_seeds": 3}, {"reference": "truth"}, {"start": "zero", "reference": "truth"}, {"crop": 8},
+    {"steps": 20}, {"n_seeds": 3}, {"reference": "truth"}, {"start": "zero", "reference": "truth"}, {"crop": 8},
     {"tile": 6}, {"seed": 1},
 ]  # fmt: skip
 

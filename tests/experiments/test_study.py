@@ -104,7 +104,7 @@ def test_fields_are_changed_where_they_are() -> None:
 
 def test_every_study_has_a_name_presets_and_words_for_itself() -> None:
     named = [one.name for one in studies()]
-    assert len(set(named)) == len(named) == 9
+    assert len(set(named)) == len(named) == 10
     for one in studies():
         assert one.about
         assert one.presets

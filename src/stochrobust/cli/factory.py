@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +47,8 @@ def call_factory(spec: str, device: torch.device | str = "cpu", *, role: str = "
     if not is_factory(spec):
         raise ValueError(f"{role} must be module:factory, got {spec!r}")
     place, _, attribute = spec.partition(":")
+    if (here := os.getcwd()) not in sys.path:  # an installed executable has its own folder there, not the caller's
+        sys.path.insert(0, here)
     try:
         factory: Any = import_module(place)
         for part in attribute.split("."):
