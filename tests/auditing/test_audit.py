@@ -354,3 +354,13 @@ def test_too_few_images_have_no_quality(model: Counting) -> None:
     one = quick(model, X[:1])
     assert one.numbers["crps"].low == one.numbers["crps"].estimate
     assert one.protocol["estimator"]["n_attacked"] == 1
+
+
+@pytest.mark.parametrize("images", [sources(1), sources(3), sources(1).repeat(24, 1, 1, 1), torch.zeros(24, *SHAPE)])
+def test_few_and_repeated_images_are_audited_without_coverage(images: Tensor) -> None:
+    few = AuditSettings(n_seeds=4, n_attacked=1, attack_seeds=1, k=1, radii=(), n_examples=1)
+    found = audit(Posterior(), images, eps=0.05, projector=PROJECTOR, settings=few)
+    assert found.stochastic
+    assert "spread_error" in found.numbers
+    assert not {"coverage_gap", "coverage_p"} & set(found.numbers)
+    assert found.title in str(found)

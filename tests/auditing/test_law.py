@@ -68,6 +68,20 @@ def test_of_few_seeds_only_the_distance_is_told() -> None:
     assert "conditional_frechet" not in law_numbers(Outputs(few.x[:4], few.samples[:4], few.y[:4], None), 0.95)
 
 
+@pytest.mark.parametrize(
+    "rows", [[0], [0, 1], [0, 1, 2], [0] * 24, [0, 1] * 12, [0, 0, 0, 1]], ids=["1", "2", "3", "same", "two", "half"]
+)
+def test_where_a_half_of_the_images_is_all_the_same_there_is_no_coverage(rows: list[int]) -> None:
+    of = outputs()
+    few = Outputs(of.x[rows], of.samples[: len(rows)], of.y[: len(rows)], of.y[: len(rows)])
+    found = law_numbers(few, 0.95)
+    assert {"spread_principal", "spread_elsewhere"} <= set(found)
+    assert not {"coverage_gap", "coverage_p"} & set(found)
+    assert all(math.isfinite(number.estimate) for number in found.values())
+    four = Outputs(of.x[:4], of.samples[:4], of.y[:4], None)
+    assert "coverage_gap" in law_numbers(four, 0.95)
+
+
 def test_random_directions_are_those_of_the_seed() -> None:
     one = outputs()
     again = [law_numbers(Outputs(one.x, one.samples, one.y, None, seed), 0.95)["coverage_p"] for seed in (1, 1, 2)]

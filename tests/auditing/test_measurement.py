@@ -238,3 +238,18 @@ def test_train_mode_is_told_before_anything_is_measured() -> None:
         found = attacked(trained)
     assert "train mode" in [concern.code for concern in found.concerns]
     assert "train mode" not in [concern.code for concern in attacked(trained.eval()).concerns]
+
+
+def test_noise_is_of_a_y_that_was_given() -> None:
+    """A y that is made from x holds none, and every consistent G would be said to keep it."""
+
+    def never(y: Tensor) -> Tensor:
+        raise AssertionError("nothing is measured")
+
+    for data in (X, {"x": X}, [X[:30], X[30:]]):
+        with pytest.raises(
+            ValueError, match=r"^noise must be .*y, made from x .*, holds no noise; give pairs \(y, x\)"
+        ):
+            audit(never, data, eps=0.05, noise=SIGMA, projector=PROJECTOR, settings=FEW)
+    with pytest.raises(ValueError, match=r"^noise must be .*--inputs"):
+        audit(mean, [(NOISY[:30], X[:30]), X[30:]], eps=0.05, noise=SIGMA, projector=PROJECTOR, settings=FEW)

@@ -148,6 +148,7 @@ def test_the_noise_the_attack_and_where_it_may_go(asked: Callable[..., dict[str,
         (["--pixel-range=1"], "must be LOW,HIGH such as -1,1, got '1'"),
         (["--pixel-range=1,0"], "pixel_range must increase"),
         (["--noise=-1"], "noise must be"),
+        (["--noise=0.05"], "or leave noise out"),
     ],
 )
 def test_attacks_and_ranges_that_cannot_be(

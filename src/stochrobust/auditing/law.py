@@ -94,8 +94,12 @@ def law_numbers(outputs: Outputs, level: float) -> dict[str, AuditNumber]:
 
 
 def _coverage(outputs: Outputs) -> dict[str, AuditNumber]:
-    generator = torch.Generator().manual_seed(outputs.seed)
-    tests = [coverage_test(ranks, n_seeds) for ranks, n_seeds in _all_ranks(outputs, generator)]
+    """Nothing where the images of a half are all the same: repeated images are no further evidence."""
+    halves = [outputs.x[_folds(outputs) != fold] for fold in (0, 1)]  # images that do not know x
+    if not all(_vary(half) for half in halves):
+        return {}
+    generator, white = torch.Generator().manual_seed(outputs.seed), [_whitened(half) for half in halves]
+    tests = [coverage_test(ranks, n_seeds) for ranks, n_seeds in _all_ranks(outputs, white, generator)]
     p_values = holm(torch.cat([test.p_value for test in tests]))
     gaps, n = torch.cat([test.gap for test in tests]), len(outputs.x)
     worst = int(p_values.argmin())
@@ -106,8 +110,18 @@ def _coverage(outputs: Outputs) -> dict[str, AuditNumber]:
     }
 
 
-def _all_ranks(outputs: Outputs, generator: torch.Generator) -> list[tuple[Tensor, int]]:
-    """Ranks for every reference, and of how many outputs."""
+def _folds(outputs: Outputs) -> Tensor:
+    """(N,): which half an input is of."""
+    return torch.arange(len(outputs.x)) % 2
+
+
+def _vary(images: Tensor) -> bool:
+    """Whether there are two images that differ: the covariance of others is 0, and nothing makes them white."""
+    return len(images) > 1 and bool((images != images[0]).any())
+
+
+def _all_ranks(outputs: Outputs, white: list[Tensor], generator: torch.Generator) -> list[tuple[Tensor, int]]:
+    """Ranks for every reference, and of how many outputs; ``white`` makes images of each half white."""
     x, samples = outputs.x, outputs.samples
     first, rest = samples.tensor_split([outputs.n_seeds // 2], dim=1)
     centres = [(rest, first.mean(1))] + ([] if outputs.lifted is None else [(samples, outputs.lifted)])
@@ -115,8 +129,7 @@ def _all_ranks(outputs: Outputs, generator: torch.Generator) -> list[tuple[Tenso
     for _ in range(DIRECTIONS):
         w = torch.randn(x.shape[1], 1, generator=generator)
         found.append(_ranks(x @ w, samples @ w, torch.full((1, 1), -_FAR * float(x.std())), generator))
-    folds = torch.arange(len(x)) % 2
-    white = [_whitened(x[folds != fold]) for fold in (0, 1)]  # of images that do not know x
+    folds = _folds(outputs)
     for drawn, centre in centres:
         found.append(_ranks(x, drawn, centre, generator))
         parts = []

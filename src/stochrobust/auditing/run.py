@@ -87,7 +87,7 @@ def audit(
         module: the module to leave as it was, and identified by its weights, where G is a closure over it.
         noise: standard deviation of the noise in y, for ``y = D(x) + noise``: a number, a tensor that broadcasts to y,
             or a function of ``D(x)``; outputs are then held against it (:func:`~stochrobust.noise_consistency`), and
-            not against y alone.
+            not against y alone. For pairs (y, x) only: a y that is made from x alone holds no noise.
         pixel_range: lowest and highest value of x and of the outputs. Decibels are of its width; eps and noise are in
             the units of the data, whatever the range.
         attack: the strong attack, such as ``PGD(100, step=0.1)``; None: :data:`~stochrobust.EVALUATION`, and
@@ -107,8 +107,8 @@ def audit(
 
     Raises:
         ValueError: naming the argument: no data, x and y that do not fit, x outside the range, (x, y) for (y, x),
-            no projector and no y, an output of G that is not finite (naming the input), lies mostly outside the range
-            or has not the shape of x.
+            no projector and no y, noise and no y, an output of G that is not finite (naming the input), lies mostly
+            outside the range or has not the shape of x.
         TypeError: for arguments of a wrong kind.
 
     Example:
@@ -141,7 +141,7 @@ def audit(
     rows = None if max_batch is None else check_count("max_batch", max_batch)
     store, device = Store(cache), _device_of(module or module_of(G))
     with torch.no_grad(), autograd_possible():
-        batches = read(data, projector, rows, device, pixels)
+        batches = _with_the_noise(read(data, projector, rows, device, pixels), noise)
         first = next(batches)
         plan, doubts, outputs = _decided(
             Plan(
@@ -159,6 +159,17 @@ def audit(
             totals.add(batch, found)
         reals = None if real is None else _features_of(real, plan, store, identity, rows, device)
         return totals.report(title or _name_of(G), reals)
+
+
+def _with_the_noise(batches: Iterator[Batch], noise: Noise | None) -> Iterator[Batch]:
+    """The batches, each of which holds the noise that is told."""
+    for batch in batches:
+        if noise is not None and not batch.paired:
+            raise ValueError(
+                "noise must be left out where data hold x alone: y, made from x by the projector, holds no noise; "
+                "give pairs (y, x) with the noise in y (in the shell: --inputs), or leave noise out"
+            )
+        yield batch
 
 
 def _decided(plan: Plan, first: Batch, attack: Method | None) -> tuple[Plan, list[Concern], Tensor]:

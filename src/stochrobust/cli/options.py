@@ -73,7 +73,9 @@ def _add_settings(audit: argparse.ArgumentParser) -> None:
     radius = measures.add_mutually_exclusive_group(required=True)
     radius.add_argument("--eps", type=float, help="size of the attack, L2 over all elements of a y")
     radius.add_argument("--eps-psnr", type=float, metavar="DB", help="the same as the PSNR of y and y + delta")
-    measures.add_argument("--noise", type=float, metavar="SIGMA", help="standard deviation of the noise in the y")
+    measures.add_argument(
+        "--noise", type=float, metavar="SIGMA", help="standard deviation of the noise in the --inputs"
+    )
     measures.add_argument(
         "--attack", metavar="NAME:SETTING=VALUE,...",
         help=f"the strong attack: {', '.join(KINDS)}, as pgd:steps=100 (default: the library's)",
