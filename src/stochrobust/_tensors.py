@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 import torch
@@ -30,6 +31,16 @@ def tree_tensors(tree: Tree) -> list[Tensor]:
     found: list[Tensor] = []
     tree_map(lambda leaf: found.append(leaf) or leaf, tree)  # type: ignore[func-returns-value]
     return found
+
+
+def brief(result: Any) -> str:
+    """A dataclass of results in one line: its numbers, and of its tensors the shapes."""
+    shown = (
+        f"{field.name}={tuple(value.shape)}" if isinstance(value, Tensor) else f"{field.name}={value!r}"
+        for field in fields(result)
+        for value in [getattr(result, field.name)]
+    )  # fmt: skip
+    return f"{type(result).__name__}({', '.join(shown)})"
 
 
 def tree_stack(trees: Sequence[Tree]) -> Tree:

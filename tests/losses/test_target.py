@@ -314,3 +314,15 @@ def test_processes_agree() -> None:
     assert ratio > 0
     most = 3 * 0.03 * (math.log((9 + 25) / 2) - math.log(4.0))
     assert 0.5 * most < first < 1.5 * most
+
+
+def test_settings_and_the_weight_are_printed() -> None:
+    goal = RobustnessTarget(0.1, 3, amplification=2.0, weight=0.5)
+    assert repr(goal) == "RobustnessTarget(eps=0.1, n_seeds=3, amplification=2, weight=0.5)"
+    goal.log_weight.fill_(0.0)
+    assert repr(goal).endswith("weight=1)")
+    goal = RobustnessTarget(torch.tensor([0.1, 0.2]), psnr=40.0)
+    assert repr(goal).startswith("RobustnessTarget(eps=tensor of shape (2,), n_seeds=1, psnr=40, weight=")
+    assert repr(RobustnessLoss(torch.tensor(0.5), 2, reduction="sum")) == (
+        "RobustnessLoss(eps=0.5, n_seeds=2, reduction='sum')"
+    )

@@ -813,3 +813,19 @@ def test_half_of_a_product() -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_dtype_gives_float64(dtype: torch.dtype) -> None:
     assert realism(real=normal(9, 2).to(dtype), generated=normal(9, 2, seed=1).to(dtype)).dtype == torch.float64
+
+
+def test_a_result_prints_its_numbers_and_the_shapes_of_its_tensors() -> None:
+    real, generated = torch.rand(900, 3), torch.rand(500, 3)
+    expected = "k=3, precision={0.precision!r}, recall={0.recall!r}, generated_in_real=(500,), real_in_generated=(900,)"
+    found = precision_recall(real=real, generated=generated, k=3)
+    assert repr(found) == f"PrecisionRecall({expected.format(found)})"
+    pair = density_coverage(real=real, generated=generated, k=3)
+    assert repr(pair) == (
+        f"DensityCoverage(k=3, density={pair.density!r}, coverage={pair.coverage!r}, n_balls=(500,), covered=(900,))"
+    )
+    both = repr(prdc(real=real, generated=generated, k=3))
+    assert both.startswith("PRDC(k=3, ")
+    assert "n_balls=(500,)" in both
+    assert "real_in_generated=(900,)" in both
+    assert "tensor" not in both

@@ -19,6 +19,11 @@ ON_SPHERE = 1 - 1e-5  # of a radius: what lies beyond counts as on the sphere
 BISECTIONS = 60  # halvings of the multiplier's bracket: to the last bit of a float64 where the box is active
 
 
+def shown_radius(eps: float | Tensor) -> str:
+    """A radius as settings are printed: the number, or the shape of a tensor of several."""
+    return f"tensor of shape {tuple(eps.shape)}" if isinstance(eps, Tensor) and eps.ndim else f"{float(eps):g}"
+
+
 def check_radius(eps: object) -> None:
     """A number, finite and not negative, or a tensor of real numbers, one or one per sample."""
     if isinstance(eps, bool) or not isinstance(eps, Real | Tensor):

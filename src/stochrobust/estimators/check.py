@@ -11,6 +11,7 @@ from stochrobust._arguments import check_finite
 from stochrobust._tensors import Tree, working
 from stochrobust.estimators.contract import Estimator
 from stochrobust.estimators.diagnosis import Concern, coupled_samples, ignores_seed, irreproducible
+from stochrobust.estimators.gradients import NoGradientError
 from stochrobust.estimators.kept_state import what_moved
 from stochrobust.estimators.left_as_found import autograd_possible
 from stochrobust.estimators.same_seed import SameSeed
@@ -68,6 +69,14 @@ def check_estimator(
 
 def _gradients(held: SameSeed, clean: Tensor) -> list[Concern | None]:
     """Whether a gradient reaches y, and whether something learns that no module was found for."""
+    nothing = Concern("no gradient of G's output reaches y: no attack by gradients can find anything", "no gradient")
+    try:
+        return _gradients_of_torch(held, clean, nothing)
+    except NoGradientError:
+        return [nothing]
+
+
+def _gradients_of_torch(held: SameSeed, clean: Tensor, nothing: Concern) -> list[Concern | None]:
     with torch.enable_grad():
         leaf = torch.zeros_like(working(held.y)).requires_grad_()
         outputs = held.rows(leaf, held.chunks[0])
@@ -82,7 +91,7 @@ def _gradients(held: SameSeed, clean: Tensor) -> list[Concern | None]:
             (gradient,) = torch.autograd.grad(outputs, leaf, weights, allow_unused=True)
     found = None
     if gradient is None or not bool((gradient != 0).any()):
-        found = Concern("no gradient of G's output reaches y: no attack by gradients can find anything", "no gradient")
+        found = nothing
     elif not bool(torch.isfinite(gradient).all()):
         found = Concern("the gradient of G's output with respect to y is not finite", "not finite")
     return [found, unknown if learns else None]

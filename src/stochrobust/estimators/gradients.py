@@ -9,6 +9,31 @@ import torch
 from torch import Tensor, nn
 
 
+class NoGradientError(ValueError):
+    """G's output changes with its input, and torch has no gradient of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "G's output changes with its input but carries no gradient to it (a no_grad inside G, or a G that is "
+            "not torch?): measure it with attack=SubspaceSearch()"
+        )
+
+
+@contextmanager
+def telling_of_numpy() -> Iterator[None]:
+    """Within, a tensor that cannot be made an array, as a gradient is asked of it, is said to have none.
+
+    Raises:
+        NoGradientError: in place of torch's error, which sends the reader to ``detach``.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "numpy() on Tensor that requires grad" not in str(error):
+            raise
+        raise NoGradientError from error
+
+
 def gradient_of(
     change: Tensor, delta: Tensor, make_again: Callable[[Tensor], Tensor], module: nn.Module | None
 ) -> Tensor:
@@ -24,14 +49,12 @@ def gradient_of(
         module: whose parameters there are.
 
     Raises:
-        ValueError: the output changes but carries no gradient, or has a reentrant checkpoint in an unknown module.
+        NoGradientError: the output changes but carries no gradient.
+        ValueError: it has a reentrant checkpoint in an unknown module.
     """
     if not change.requires_grad:
         if bool((change != 0).any()):
-            raise ValueError(
-                "G's output changes with its input but carries no gradient to it (a no_grad inside G, or a G that is "
-                "not torch?): measure it with attack=SubspaceSearch()"
-            )
+            raise NoGradientError
         return torch.zeros_like(delta)
     try:
         (gradient,) = torch.autograd.grad(change.sum(), delta, allow_unused=True)

@@ -21,7 +21,7 @@ from stochrobust._arguments import (
 from stochrobust._tensors import Tree, repeat, squared_change, tree_map, tree_rows, working
 from stochrobust.estimators.calling import called
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics, sampler_of
-from stochrobust.estimators.gradients import gradient_of
+from stochrobust.estimators.gradients import gradient_of, telling_of_numpy
 from stochrobust.estimators.hidden_noise import held_generators, named_generators, no_draws_from
 from stochrobust.estimators.kept_state import per_sample_buffers, rows_of_their_samples
 from stochrobust.estimators.lazy_layers import has_lazy_layers, initialising
@@ -150,7 +150,7 @@ class SameSeed:
         seed += chunk.start
         with (
             self._undisturbed(), rows_of_their_samples(self._per_sample, self._samples[chunk]),
-            held_noise(seed, devices), held_generators(seed, self.generators),
+            held_noise(seed, devices), held_generators(seed, self.generators), telling_of_numpy(),
         ):  # fmt: skip
             outputs: Tensor = called(self.G, inputs)
         self._check(outputs, chunk)

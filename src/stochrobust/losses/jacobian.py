@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from stochrobust._arguments import check_count
 from stochrobust._tensors import Tree, flat, repeat, unit, working
 from stochrobust.estimators.contract import Estimator
+from stochrobust.estimators.gradients import NoGradientError
 from stochrobust.estimators.left_as_found import autograd_possible, undisturbed
 from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import Randomness, SampleZ, draw_like
@@ -160,7 +161,7 @@ def _graph(held: SameSeed) -> tuple[Tensor, Tensor]:
     if not outputs.requires_grad:
         moved = held.outputs(torch.ones_like(delta))
         if not torch.equal(moved, outputs):
-            raise ValueError("G's output changes with its input but carries no gradient to it (a no_grad inside G?)")
+            raise NoGradientError
     return delta, outputs
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stochrobust._arguments import check_callable_or_none, check_choice, check_count
 from stochrobust._tensors import Tree
 from stochrobust.attacks.ascent import Method, check_attack, check_ball
-from stochrobust.attacks.balls import L2, Ball, check_radius
+from stochrobust.attacks.balls import L2, Ball, check_radius, shown_radius
 from stochrobust.attacks.by_gradient import TRAINING
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics
 from stochrobust.estimators.first_call import check_first_call
@@ -204,6 +204,10 @@ class RobustnessLoss(nn.Module):
                 check_first_call(held, found.clean)
             self.last = record_of(found, self.ball, y[0].numel())
             return reduced(found, self.reduction, self.ball, self.eps, y[0].numel())
+
+    def extra_repr(self) -> str:
+        """The radius, the seeds and the reduction."""
+        return f"eps={shown_radius(self.eps)}, n_seeds={self.n_seeds}, reduction={self.reduction!r}"
 
     def log(self, prefix: str = "robustness/") -> dict[str, Tensor]:
         """The record of the last call as names to 0-d tensors, which loggers take as they are.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stochrobust._arguments import check_callable_or_none, check_choice, check_count, check_real
 from stochrobust._tensors import Tree
 from stochrobust.attacks.ascent import Method, check_attack, check_ball, maximise, prepare, records
-from stochrobust.attacks.balls import L2, Ball, check_radius
+from stochrobust.attacks.balls import L2, Ball, check_radius, shown_radius
 from stochrobust.attacks.by_gradient import EVALUATION, TRAINING
 from stochrobust.consistency.estimator import Consistent
 from stochrobust.estimators.contract import NORM_STATISTICS, Estimator, NormStatistics
@@ -174,6 +174,12 @@ class RobustnessTarget(nn.Module):
             prefix: of every name.
         """
         return {} if self.last is None else self.last.log(prefix)
+
+    def extra_repr(self) -> str:
+        """The target, what it is for, and the weight now."""
+        target = f"psnr={self.psnr:g}" if self.amplification is None else f"amplification={self.amplification:g}"
+        weight = self.log_weight.exp().item()
+        return f"eps={shown_radius(self.eps)}, n_seeds={self.n_seeds}, {target}, weight={weight:.3g}"
 
     def get_extra_state(self) -> dict[str, int]:
         """How many calls were made: when the next check is."""

@@ -16,13 +16,14 @@ import torch
 from torch import Tensor
 
 from stochrobust._arguments import check_count, describe
+from stochrobust._tensors import brief
 from stochrobust.metrics._distances import Block, DistinctRows, above, distinct_rows, positions
 from stochrobust.metrics._neighbours import ball_members, cross_blocks, deciding_distances, neighbour_radii, slices
 from stochrobust.metrics.features import FeatureSet, gather_pair
 from stochrobust.metrics.protocol import Protocol, Score
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PrecisionRecall:
     """Precision and recall for one number of neighbours, and the memberships whose means they are.
 
@@ -46,8 +47,11 @@ class PrecisionRecall:
     generated_in_real: Tensor
     real_in_generated: Tensor
 
+    def __repr__(self) -> str:
+        return brief(self)
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class DensityCoverage:
     """Density and coverage for one number of neighbours, and what they are means of.
 
@@ -71,8 +75,11 @@ class DensityCoverage:
     n_balls: Tensor
     covered: Tensor
 
+    def __repr__(self) -> str:
+        return brief(self)
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class PRDC(PrecisionRecall, DensityCoverage):
     """All that a :class:`PrecisionRecall` and a :class:`DensityCoverage` of one ``k`` have, under the same names.
 

@@ -17,6 +17,7 @@ from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.attacks.by_search import RandomSearch
 from stochrobust.estimators.contract import Estimator, sampler_of
 from stochrobust.estimators.diagnosis import AttackWarning, warn
+from stochrobust.estimators.gradients import NoGradientError
 from stochrobust.estimators.left_as_found import autograd_possible
 from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import Randomness, SampleZ
@@ -141,7 +142,7 @@ def _linearised(
             return linearised_sensitivity(G, y, eps, n_seeds, **options).value
         except torch.cuda.OutOfMemoryError:
             raise
-        except RuntimeError as error:
+        except (RuntimeError, NoGradientError) as error:
             warn((f"the linearisation was left out, G cannot be differentiated twice: {str(error).splitlines()[0]}",))
     return torch.full_like(like, torch.nan)
 

@@ -17,6 +17,7 @@ from stochrobust.attacks.ascent import finite_outputs, prepare
 from stochrobust.attacks.balls import L2
 from stochrobust.attacks.by_gradient import EVALUATION
 from stochrobust.estimators.contract import Estimator
+from stochrobust.estimators.gradients import NoGradientError
 from stochrobust.estimators.hidden_noise import no_draws_from
 from stochrobust.estimators.left_as_found import autograd_possible, undisturbed, unsynchronised
 from stochrobust.estimators.same_seed import SameSeed
@@ -141,7 +142,7 @@ def _product(held: SameSeed, vector: Tensor) -> Tensor:
                 (pulled,) = torch.autograd.grad(outputs, at, dual, create_graph=True, allow_unused=True)
             if pulled is None:
                 if not torch.equal(outputs, held.rows(vector, chunk)):
-                    raise ValueError("G's output changes with y but carries no gradient to it (a no_grad inside G?)")
+                    raise NoGradientError
                 continue
             if not pulled.requires_grad:  # zero
                 continue
