@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -265,3 +267,34 @@ def test_every_linear_physics_of_deepinv_is_a_projector(name: str) -> None:
     y = ours.D(other)  # in the range of A
     assert consistency_psnr(ours.project(x, y), y, ours, data_range=float(y.abs().max())).raw.min() > 80
     assert F.mse_loss(ours.project(ours.project(x, y), y), ours.project(x, y)) < 1e-6
+
+
+def test_a_module_in_float32_is_told_the_dtype() -> None:
+    torch.manual_seed(0)
+    conv, x = torch.nn.Conv2d(1, 1, 3, bias=False), torch.rand(1, 1, 6, 6)
+    adjoint = functools.partial(torch.nn.functional.conv_transpose2d, weight=conv.weight)
+    for given in (None, adjoint):
+        with pytest.raises(ValueError, match=r"float64 and failed \(.+\).*pass dtype=torch\.float32, and rtol=1e-5"):
+            OperatorProjector(conv, given, like=x)
+        projector = OperatorProjector(conv, given, like=x, dtype=torch.float32, rtol=1e-5)
+        y = torch.rand(1, 1, 4, 4)
+        torch.testing.assert_close(conv(projector.project(x, y)), y, rtol=0.0, atol=1e-3)
+
+
+def test_an_error_of_another_kind_is_left_as_it_is() -> None:
+    def A(x: Tensor) -> Tensor:
+        raise RuntimeError("out of ink")
+
+    with pytest.raises(RuntimeError, match=r"^out of ink$"):
+        OperatorProjector(A, like=torch.rand(1, 4))
+
+
+@pytest.mark.parametrize("array", [lambda x: x.numpy(), lambda x: x.detach().numpy()])
+def test_a_map_without_gradient_is_asked_for_its_adjoint(array: Callable[[Tensor], Any]) -> None:
+    def A(x: Tensor) -> Tensor:
+        return torch.from_numpy(2 * array(x))
+
+    with pytest.raises(ValueError, match=r"A carries no gradient.*give adjoint="):
+        OperatorProjector(A, like=torch.rand(1, 4))
+    projector = OperatorProjector(A, lambda y: 2 * y, like=torch.rand(1, 4))
+    torch.testing.assert_close(projector.project(torch.zeros(1, 4), torch.ones(1, 4)), torch.full((1, 4), 0.5))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stochrobust import check_estimator
+from stochrobust import check_estimator, robustness_loss
 from tests.problems import SmallNet, normal_z
 
 Y = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -26,6 +26,19 @@ class Counting(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         self.mean.lerp_(y.detach().mean(0), 0.1)
+        return 2 * y
+
+
+class KeptInTraining(nn.Module):
+    """Writes to a parameter that does not learn, in train mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(4), requires_grad=False)
+
+    def forward(self, y: Tensor) -> Tensor:
+        if self.training:
+            self.mean.data.add_(1.0)
         return 2 * y
 
 
@@ -69,6 +82,18 @@ def test_each_kind_is_found_and_nothing_else(G: Any, n_seeds: int, codes: list[s
         found = check_estimator(G, Y, n_seeds, sample_z=sample_z, generator=torch.Generator().manual_seed(0))
     assert [concern.code for concern in found] == codes
     assert all(concern for concern in found)
+
+
+def test_a_g_without_seeds_ignores_none() -> None:
+    assert check_estimator(nn.Linear(4, 4).eval(), Y) == ()
+
+
+def test_what_moved_in_another_mode_is_no_state_of_this_one() -> None:
+    for net in (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), KeptInTraining()):
+        robustness_loss(net.train(), Y, 0.1)
+        assert "state" in [concern.code for concern in check_estimator(net, Y, n_seeds=1)]
+        assert check_estimator(net.eval(), Y, n_seeds=1) == ()
+        assert "state" in [concern.code for concern in check_estimator(net.train(), Y, n_seeds=1)]
 
 
 def test_arguments_reach_the_estimator() -> None:

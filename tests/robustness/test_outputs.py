@@ -429,6 +429,24 @@ def test_gain_is_of_the_delta_that_a_half_precision_y_takes(eps: float, told: bo
     assert "rounded delta" not in [concern.code for concern in whole.concerns]
 
 
+def test_a_measurement_of_no_change_says_so_plainly() -> None:
+    y = torch.zeros(2, 2)
+    nowhere = repr(sensitivity(lambda y: 3 * y, y, 0.0))
+    assert nowhere == "Sensitivity of 2 inputs: delta is zero at all of them, so that nothing was measured"
+    with pytest.warns(AttackWarning):
+        blind = repr(sensitivity(torch.ones_like, y, 0.1))
+    assert "change 0 (root mean square), 0 times delta" in blind
+    assert "along one random direction 0; no restart found any" in blind
+    assert "nothing was searched for 2 of the inputs" in blind
+    assert "nan" not in blind
+    assert "inside the ball" not in blind
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AttackWarning)
+        within = sensitivity(lambda y: y * torch.exp(-((y / 0.02) ** 2)), torch.zeros(2, 1), 0.1, attack=PGD(20))
+    assert within.at_boundary.tolist() == [False, False]
+    assert "delta stayed inside the ball for 2 of the inputs" in repr(within)
+
+
 def test_a_measurement_prints_few_lines_and_no_tensor() -> None:
     y = torch.rand(3, 6, generator=torch.Generator().manual_seed(0))
     with pytest.warns(AttackWarning):
@@ -436,7 +454,7 @@ def test_a_measurement_prints_few_lines_and_no_tensor() -> None:
     assert repr(found) == found.summary()
     assert "tensor" not in repr(found)
     assert len(repr(found).splitlines()) <= 6
-    assert "nothing searched at: 3" in repr(found)
+    assert "nothing was searched for 3 of the inputs" in repr(found)
     assert "doubts: " in repr(found)
     assert "zero gradient" in repr(found)
     assert f"spread by {found.spread.mean().sqrt().item():.3g}" in repr(found)

@@ -16,6 +16,9 @@ from stochrobust.consistency.cem import check_tolerance
 from stochrobust.consistency.projector import ProjectorModule
 
 Linear: TypeAlias = Callable[[Any], Any]
+GIVE_ADJOINT = (
+    "A carries no gradient (a no_grad inside, or not torch?), from which its adjoint would be had: give adjoint="
+)
 SAME_PRODUCT = 1e-3  # what <A u, v> and <u, A^T v> may differ by, of |A u| |v|: float32 operators are good to 1e-5
 
 
@@ -77,9 +80,17 @@ class OperatorProjector(ProjectorModule):
         self.shape, self.device, self.dtype = like.shape[1:], like.device, dtype
         # A module among the attributes would be cast with the model that holds this one.
         self._maps = (A, adjoint)
-        self._parts = _parts(A(torch.zeros(1, *self.shape, dtype=dtype, device=self.device)))
-        self._y_shape = torch.Size(self._joined(self._parts).shape[1:])
-        self._check_linear()
+        try:
+            self._parts = _parts(A(torch.zeros(1, *self.shape, dtype=dtype, device=self.device)))
+            self._y_shape = torch.Size(self._joined(self._parts).shape[1:])
+            self._check_linear()
+        except RuntimeError as error:
+            if dtype == torch.float64 and not self._takes(dtype) and self._takes(torch.float32):
+                raise ValueError(
+                    f"A and adjoint are called in float64 and failed ({str(error).splitlines()[0]}); they work in "
+                    "float32: pass dtype=torch.float32, and rtol=1e-5, as float32 holds no 1e-8"
+                ) from error
+            raise
 
     @classmethod
     def from_deepinv(cls, physics: Any, *, like: Tensor, rtol: float = 1e-5, max_steps: int = 1000) -> Self:
@@ -143,8 +154,28 @@ class OperatorProjector(ProjectorModule):
             return (x.real if x.is_complex() else x).double()
         with torch.inference_mode(False), torch.enable_grad():
             zero = torch.zeros(len(y), *self.shape, dtype=self.dtype, device=y.device, requires_grad=True)
-            (gradient,) = torch.autograd.grad(self._joined(_parts(A(zero))), zero, y.to(self.dtype).clone())
+            try:
+                measured = self._joined(_parts(A(zero)))
+            except RuntimeError as error:
+                if "numpy() on Tensor that requires grad" not in str(error):
+                    raise
+                raise ValueError(GIVE_ADJOINT) from error
+            if not measured.requires_grad:
+                raise ValueError(GIVE_ADJOINT)
+            (gradient,) = torch.autograd.grad(measured, zero, y.to(self.dtype).clone())
         return gradient.double()
+
+    def _takes(self, dtype: torch.dtype) -> bool:
+        """Whether A can be called in a dtype, and ``adjoint`` with what it returns."""
+        A, adjoint = self._maps
+        try:
+            with torch.no_grad():
+                measured = A(torch.zeros(1, *self.shape, dtype=dtype, device=self.device))
+                if adjoint is not None:
+                    adjoint(measured)
+        except (RuntimeError, TypeError, ValueError):
+            return False
+        return True
 
     def _joined(self, parts: list[Tensor]) -> Tensor:
         real = [torch.view_as_real(part) if part.is_complex() else part for part in parts]

@@ -32,10 +32,10 @@ def check_estimator(
     """Look for what would make a loss or a measurement of this estimator meaningless, in at most six passes.
 
     Nothing is printed, and nothing is raised for a doubt. Each concern is a sentence with a ``code``: "seed ignored"
-    (all seeds give one output), "irreproducible" (noise that is not replayed, or state that cannot be held),
-    "batch-dependent", "no gradient" and "not finite" (with respect to y), "module unknown" (something learns, and no
-    module was found to be left as it was: name it by ``module=``), "state" (what a pass writes to; it is held, but two
-    passes of yours differ), and "train mode".
+    (all seeds of a G that takes some give one output), "irreproducible" (noise that is not replayed, or state that
+    cannot be held), "batch-dependent", "no gradient" and "not finite" (with respect to y), "module unknown"
+    (something learns, and no module was found to be left as it was: name it by ``module=``), "state" (what a pass
+    writes to in this mode; it is held, but two passes of yours differ), and "train mode".
 
     Args:
         G, y, n_seeds, z, sample_z, cond, module, generator: as in :func:`~stochrobust.sensitivity`.
@@ -62,7 +62,8 @@ def check_estimator(
         if not bool(torch.isfinite(clean).all()):
             return (Concern("G returns NaN or infinity at y", "not finite"),)
         hidden = irreproducible(held, clean)
-        found = [ignores_seed(held, clean), hidden, None if hidden else coupled_samples(held, clean)]
+        seeds = None if held.z is None else ignores_seed(held, clean)
+        found = [seeds, hidden, None if hidden else coupled_samples(held, clean)]
         found += [*_gradients(held, clean), _state(held), _mode(held)]
         return tuple(concern for concern in found if concern is not None)
 

@@ -31,6 +31,7 @@ _locks: WeakKeyDictionary[nn.Module, Any] = WeakKeyDictionary()
 _seen: WeakKeyDictionary[nn.Module, set[Mode]] = WeakKeyDictionary()
 _moving: WeakKeyDictionary[nn.Module, dict[str, None]] = WeakKeyDictionary()
 _written: WeakKeyDictionary[nn.Module, set[str]] = WeakKeyDictionary()
+_moved_in: WeakKeyDictionary[nn.Module, dict[tuple[bool, ...], dict[str, None]]] = WeakKeyDictionary()
 _one_at_a_time = threading.Lock()
 
 
@@ -109,16 +110,21 @@ class _Pass:
         for root in self.roots:
             if moved:
                 _moving.setdefault(root, {}).update(dict.fromkeys(names))
+            written = [name for name, parameter in root.named_parameters() if id(parameter) in ids]
             if ids:
-                _written.setdefault(root, set()).update(n for n, p in root.named_parameters() if id(p) in ids)
+                _written.setdefault(root, set()).update(written)
+            here = _moved_in.setdefault(root, {}).setdefault(self.mode[1], {})
+            here.update(dict.fromkeys((*names, *sorted(written))))
             _seen.setdefault(root, set()).add(self.mode)
         _refuse([parameter for parameter in self.changed if parameter.requires_grad], self.module)
 
 
 def what_moved(module: nn.Module | None) -> list[str]:
-    """The names of what passes of a module have been seen to write to, in any mode."""
-    roots = [] if module is None else _roots(module)
-    return [name for root in roots for name in (*_moving.get(root, ()), *sorted(_written.get(root, ())))]
+    """The names of what passes of a module, with its layers in the modes they are in, have been seen to write to."""
+    if module is None:
+        return []
+    modes = tuple(layer.training for layer in module.modules())
+    return [name for root in _roots(module) for name in _moved_in.get(root, {}).get(modes, ())]
 
 
 def _roots(module: nn.Module) -> list[nn.Module]:

@@ -76,17 +76,26 @@ class Sensitivity:
             Sensitivity of 2 inputs: change 0.3 (root mean square), 3 times delta
               along one random direction 0.3; the restarts agree to 100%
         """
+        if not bool(self.delta.any()):
+            return (
+                f"Sensitivity of {len(self.value)} inputs: delta is zero at all of them, so that nothing was measured"
+            )
         change, random = self.value.mean().sqrt().item(), self.random_value.mean().sqrt().item()
+        changed = bool(self.restart_values.any())
+        agreement = (
+            f"the restarts agree to {self.agreement.nanmean().item():.0%}" if changed else "no restart found any"
+        )
         seeds = "" if self.held_out else ", on the seeds given"
         lines = [
             f"Sensitivity of {len(self.value)} inputs: change {change:.3g} (root mean square{seeds}), "
             f"{self.gain.nanmean().item():.3g} times delta",
-            f"  along one random direction {random:.3g}; the restarts agree to {self.agreement.nanmean().item():.0%}",
+            f"  along one random direction {random:.3g}; {agreement}",
         ]
         if not bool(self.spread.isnan().all()):
             lines.append(f"  the seeds of one input spread by {self.spread.nanmean().sqrt().item():.3g}")
         inside, stalled = int((~self.at_boundary).sum()), int(self.stalled.sum())
-        lines += [f"  inside the ball: {inside}; nothing searched at: {stalled}"] * bool(inside or stalled)
+        lines += [f"  delta stayed inside the ball for {inside} of the inputs"] * bool(inside)
+        lines += [f"  nothing was searched for {stalled} of the inputs, at zero gradient"] * bool(stalled)
         if self.concerns:
             lines.append("  doubts: " + "; ".join(concern.code or concern for concern in self.concerns))
         return "\n".join(lines)
