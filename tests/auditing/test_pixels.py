@@ -11,6 +11,7 @@ from torch import Tensor
 
 from stochrobust import AuditReport, AuditSettings, BlockAverageProjector, audit
 from stochrobust.auditing.pixels import PixelRange, check_pixel_range, outside_of
+from stochrobust.auditing.verdicts import judge
 from tests.auditing.restorers import PROJECTOR, noise, sources
 
 FEW = AuditSettings(n_seeds=3, n_attacked=3, attack_seeds=2, k=2, radii=(2.0,), n_splits=2, n_examples=1)
@@ -73,7 +74,7 @@ def test_real_images_are_of_that_range_too() -> None:
     [
         (lambda y: 2 * PROJECTOR.pinv(y) - 1, "at 2 times the contrast of x"),
         (lambda y: 255 * PROJECTOR.pinv(y), "at 255 times the contrast of x"),
-        (lambda y: PROJECTOR.pinv(y) + 5, "100% of it outside"),
+        (lambda y: PROJECTOR.pinv(y) + 5, "100% of it outside by more than 10% of its width"),
     ],
 )
 def test_outputs_in_another_range_are_an_error_that_names_it(G: Callable[[Tensor], Tensor], told: str) -> None:
@@ -102,6 +103,30 @@ def test_outputs_partly_outside_are_a_doubt_that_earns_no_praise() -> None:
         lambda y, z: PROJECTOR.pinv(y) + 0.1 * z, X, eps=0.1, projector=PROJECTOR, settings=FEW, sample_z=noise
     )
     assert "outside the range" not in [concern.code for concern in calm.concerns]
+
+
+def test_what_is_counted_as_outside_is_said_and_ends_as_a_sentence() -> None:
+    """Of ten pixels two lie outside by a little and three by more: these are counted."""
+    row = torch.tensor([-0.3, -0.2, 1.2, -0.05, 1.05, 0.1, 0.3, 0.5, 0.7, 0.9])
+    x = torch.full((4, 1, 1, 10), 0.5)
+    for low, width in ((0.0, 1.0), (-1.0, 2.0)):
+        pixels = PixelRange(low, low + width)
+        said = outside_of(pixels.from_unit(row.expand_as(x)), pixels.from_unit(x), pixels)
+        assert said is not None
+        ends = f"{low - 0.3 * width:.4g} to {low + 1.2 * width:.4g}"
+        named = f"[{low:g}, {low + width:g}]"
+        assert said.startswith(f"30% of the outputs' pixels lie outside of {named} by more than 10% of its width ")
+        assert f"(all of them from {ends})" in said
+        found = judge({}, stochastic=False, takes_seeds=False, concerns=[said])
+        assert "(see pixel_range). The other numbers" in found[0].sentence
+
+
+@pytest.mark.parametrize(("n_outside", "doubted"), [(9, False), (11, True)])
+def test_a_tenth_of_the_pixels_may_lie_outside(n_outside: int, doubted: bool) -> None:
+    x = torch.full((1, 1, 10, 10), 0.5)
+    outputs = x.clone()
+    outputs.view(-1)[:n_outside] = 1.11
+    assert (outside_of(outputs, x, PixelRange()) is not None) == doubted
 
 
 def test_a_restorer_in_the_range_is_not_suspected() -> None:

@@ -136,6 +136,16 @@ def test_little_variety_without_sensitivity_is_no_collapse() -> None:
     assert "its seeds hardly change them" in blurred[0].sentence
 
 
+def test_what_does_not_look_real_or_means_nothing_is_not_called_blurred() -> None:
+    """That the least error may be wanted is no word for outputs that are worth nothing."""
+    dull = measured(gain=1.1, spread=0.01, error=0.3, recall=0.0)
+    unnatural = dull | numbers(precision_shortfall=0.9)
+    assert names(judge(unnatural, stochastic=True, takes_seeds=True)) == ["unnatural", "underdispersed"]
+    for code in DOUBTS:
+        found = judge(dull, stochastic=True, takes_seeds=True, concerns=[Concern("a doubt", code)])
+        assert names(found) == [code, "underdispersed"]
+
+
 def test_what_is_diverse_is_not_blurred() -> None:
     found = judge(measured(gain=1.1, spread=0.3, error=0.3, recall=0.0), stochastic=True, takes_seeds=True)
     assert names(found) == ["robust and diverse", "calibrated"]

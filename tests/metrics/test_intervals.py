@@ -57,6 +57,16 @@ def test_the_interval_of_a_share_is_wilsons(hits: int, n: int) -> None:
     assert found.standard_error == pytest.approx(math.sqrt(hits / n * (1 - hits / n) / n))
 
 
+def test_the_interval_of_no_share_and_of_all_ends_there() -> None:
+    """Exactly: rounding would put an end at -7e-18, or above the share."""
+    for n in range(2, 200):
+        for level in (0.8, 0.95, 0.99):
+            none, every = (interval_of_mean(torch.full((n,), hit), level=level) for hit in (False, True))
+            assert (none.low, every.high) == (0.0, 1.0)
+            assert 0 < none.high < 1
+            assert 0 < every.low < 1
+
+
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
 def test_how_often_the_interval_of_a_share_holds_it(share: float) -> None:
     """Summed over all outcomes of 100 samples, not simulated."""

@@ -9,12 +9,9 @@ from torch import Tensor
 
 from stochrobust._arguments import check_finite, check_real, check_tensor, describe
 from stochrobust._tensors import working
+from stochrobust.auditing.thresholds import FAR_OUTSIDE, MOSTLY_OUTSIDE, SOME_OUTSIDE
 from stochrobust.estimators.diagnosis import Concern
 
-MARGIN = 0.1
-"""Of the range: what lies beyond its ends by more is outside. Outputs overshoot an edge by less."""
-MOSTLY, SOME = 0.5, 0.1
-"""Shares of pixels outside: an error, and a doubt."""
 STEEP, SURE = 1.5, 0.25
 """A slope of the outputs over the sources, and the share of their variance that it explains, which together no restorer
 has that knows the range: by the best linear one the slope is that share, at most 1."""
@@ -75,22 +72,22 @@ def outside_of(outputs: Tensor, x: Tensor, pixels: PixelRange) -> Concern | None
         ValueError: most of them lie outside, or they are the sources in other units.
     """
     values, sources = pixels.unit(working(outputs)), pixels.unit(working(x))
-    share = float(((values < -MARGIN) | (values > 1 + MARGIN)).float().mean())
+    share = float(((values < -FAR_OUTSIDE) | (values > 1 + FAR_OUTSIDE)).float().mean())
     slope, explained = _line(values, sources.repeat_interleave(len(values) // len(sources), 0))
     low, high = (float(value) for value in torch.aminmax(outputs))
-    named = f"[{pixels.low:g}, {pixels.high:g}]"
+    named, by = f"[{pixels.low:g}, {pixels.high:g}]", f"by more than {FAR_OUTSIDE:.0%} of its width"
     other_units = slope > STEEP and explained > SURE and share > 0
-    if share > MOSTLY or other_units:
+    if share > MOSTLY_OUTSIDE or other_units:
         raise ValueError(
             f"G's output must be in pixel_range, {named}, as x is: got {low:.4g} to {high:.4g}, {share:.0%} of it "
-            f"outside, at {slope:.3g} times the contrast of x; scale what G returns, or give data and outputs in one "
-            "range and name it by pixel_range"
+            f"outside {by}, at {slope:.3g} times the contrast of x; scale what G returns, or give data and outputs in "
+            "one range and name it by pixel_range"
         )
-    if share <= SOME:
+    if share <= SOME_OUTSIDE:
         return None
     return Concern(
-        f"{share:.0%} of the outputs' pixels lie outside of {named} ({low:.4g} to {high:.4g}): does G answer in other "
-        "units than x has (pixel_range)?",
+        f"{share:.0%} of the outputs' pixels lie outside of {named} {by} (all of them from {low:.4g} to {high:.4g}): G "
+        "may answer in other units than x has (see pixel_range)",
         "outside the range",
     )
 

@@ -6,6 +6,10 @@ import math
 
 PROJECTOR_PSNR = 20 * math.log10(255 * math.sqrt(12))
 """58.9 dB: what rounding to 8 bits leaves. A projector in float32 is above 100 dB, one in half precision about 66."""
+FAR_OUTSIDE = 0.1
+"""Of the width of the range: pixels that lie beyond its ends by more are counted. Overshoot of edges is less."""
+MOSTLY_OUTSIDE, SOME_OUTSIDE = 0.5, 0.1
+"""Shares of such pixels: an error, and a doubt."""
 CONSISTENT_PSNR = 45.0
 """What the NTIRE 2021 challenge on the space of super-resolutions asked of a consistent restoration."""
 AS_GOOD_AS_DATA = 1.0

@@ -4,7 +4,7 @@
 |---|---|---|
 | broken projector | bad | ``D(project(x, y))`` is not y to ``PROJECTOR_PSNR``, whatever G does |
 | inconsistent | bad | ``D(x_hat)`` is not y to ``CONSISTENT_PSNR``, nor as near as ``D(x)`` is; or to the noise |
-| outside the range | bad | many pixels of the outputs lie outside the range: other units than x has |
+| outside the range | bad | over ``SOME_OUTSIDE`` of the pixels lie outside by ``FAR_OUTSIDE``: other units than x has |
 | batch-dependent | bad | the output for one input depends on the others of the batch |
 | irreproducible | bad | two calls with the same input and seed give different outputs |
 | input ignored | bad | the output is exactly the same at y and at y + delta |
@@ -21,7 +21,7 @@
 | searched without gradients | note | no gradient passes through G |
 | weak attack | note | something else moved the outputs by ``WEAK_BY`` more than the strong attack did |
 | visible attack | note | the attack is no small change of y: AI-PSNR below ``VISIBLE_PSNR`` |
-| blurred | note | neither sensitive nor diverse, and recall below ``LOW_RECALL`` |
+| blurred | note | neither sensitive nor diverse nor unnatural, and recall below ``LOW_RECALL`` |
 | underdispersed | note | spread over error, with its interval, below ``UNDERDISPERSED`` (and no collapse) |
 | overdispersed | note | spread over error, with its interval, above ``OVERDISPERSED`` |
 | miscalibrated | note | spread over error as it should be, and in wrong places: uneven, or misplaced |
@@ -203,7 +203,7 @@ def _attack(case: Case) -> Iterator[Verdict]:
 
 
 def _blur(case: Case) -> Iterator[Verdict]:
-    if case.blurred:
+    if case.blurred and not (case.meaningless or case.unnatural):
         covered = percent(case.value("recall") or 0.0)
         seeds = "its seeds hardly change them" if case.stochastic else "no seed changes them"
         yield Verdict(

@@ -237,7 +237,9 @@ def _wilson(share: float, n: int, level: float) -> Interval:
     z = float(ndtri((1 + level) / 2))
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(share, centre - reach, centre + reach, math.sqrt(share * (1 - share) / n))
+    # Rounding puts the ends of 0 and 1 beyond them, or inside.
+    low, high = max(0.0, min(centre - reach, share)), min(1.0, max(centre + reach, share))
+    return Interval(share, low, high, math.sqrt(share * (1 - share) / n))
 
 
 def check_level(level: object) -> float:
