@@ -159,3 +159,11 @@ def test_what_is_left_unsaid_is_noticed() -> None:
     assert lacking("says_nothing", says_nothing) == ["Args", "Example", "Raises", "Returns", "Source", "x"]
     assert lacking("says_little", says_little) == ["Raises", "Source", "shape of x"]
     assert lacking("Settings", Settings) == ["Raises", "steps"]
+
+
+def test_no_example_looks_like_a_link() -> None:
+    """``[...]`` with a list below it is a link of Markdown, of which the pages would look for the target."""
+    link = re.compile(r"^ *>>> .*\]\n *\[", re.MULTILINE)
+    assert link.search(">>> [x for x in y]\n['a']")
+    for name, value in (FUNCTIONS | CLASSES).items():
+        assert not link.search(inspect.getdoc(value) or ""), name
