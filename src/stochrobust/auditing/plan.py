@@ -20,6 +20,7 @@ from stochrobust.auditing.quality import feature_rows
 from stochrobust.auditing.settings import AuditSettings
 from stochrobust.consistency.projector import Projector
 from stochrobust.estimators.contract import Estimator, module_of, sampler_of
+from stochrobust.estimators.gradients import NoGradientError
 from stochrobust.estimators.same_seed import SameSeed
 from stochrobust.estimators.seeds import SampleKeys, SampleZ, draw_like
 from stochrobust.metrics.extractors import FeatureExtractor
@@ -141,7 +142,7 @@ class Plan:
             with torch.enable_grad():
                 if held.rows(torch.zeros_like(step, requires_grad=True), chunk).requires_grad:
                     return True
-        except RuntimeError:  # such as numpy's, of a tensor that requires a gradient
+        except (NoGradientError, RuntimeError):  # of a G through numpy, and of others that torch cannot follow
             pass
         with torch.no_grad():
             return torch.equal(held.rows(None, chunk), held.rows(step, chunk))
